@@ -1,0 +1,44 @@
+"""Errors that a user can act on: what happened, to which object or partition, and what to do."""
+
+__all__ = [
+    "AuditPipelineError",
+    "ConservationError",
+    "GraceMismatchError",
+    "LostLockError",
+    "PartitionBusyError",
+    "RawChangedError",
+    "SettingsError",
+    "StoreError",
+]
+
+
+class AuditPipelineError(Exception):
+    """Base of every error that this package raises on purpose; its text is fit for a user."""
+
+
+class SettingsError(AuditPipelineError):
+    """A setting is missing or wrong."""
+
+
+class StoreError(AuditPipelineError):
+    """The object store answered in a way that stops the run."""
+
+
+class RawChangedError(StoreError):
+    """A raw object changed or vanished between being listed and being read: run the partition again."""
+
+
+class GraceMismatchError(AuditPipelineError):
+    """The lake was written with another grace, which decides who owns what."""
+
+
+class PartitionBusyError(AuditPipelineError):
+    """Another run of the same partition is under way."""
+
+
+class LostLockError(AuditPipelineError):
+    """A lock expired under its owner (a long pause): the run stops before it commits anything more."""
+
+
+class ConservationError(AuditPipelineError):
+    """A run could not show that every event and row it read is accounted for; nothing was committed."""

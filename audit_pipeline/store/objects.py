@@ -1,0 +1,218 @@
+"""One interface over a local folder and S3: whole objects in, whole objects out.
+
+``obstore`` does the work. S3 credentials, region and endpoint come from the standard ``AWS_*`` variables.
+"""
+
+import asyncio
+import hashlib
+import os
+import re
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import obstore
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    NotFoundError,
+    PreconditionError,
+)
+from obstore.store import LocalStore, S3Store
+
+from audit_pipeline.errors import RawChangedError, SettingsError, StoreError
+
+__all__ = ["ObjectInfo", "Store", "open_store"]
+
+#: Requests in flight while a day's objects are read; a day at a low event rate is 1,440 small objects.
+_READ_CONCURRENCY: Final = 32
+#: Bytes read ahead of the caller, so that a slow caller does not fill the memory.
+_READ_AHEAD_BYTES: Final = 32 << 20
+
+#: In a local lake, where a file is written before it is renamed into place.
+_STAGING: Final = "auditlog_staging"
+
+_S3_RETRY: Final[Any] = {
+    "max_retries": 8,
+    "retry_timeout": timedelta(minutes=3),
+    "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=10), "base": 2},
+}
+_S3_CLIENT: Final[Any] = {"timeout": "120s", "connect_timeout": "10s"}
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """An object as a listing shows it; ``key`` is relative to the store's URL, ``size`` in bytes."""
+
+    key: str
+    size: int
+    e_tag: str | None
+    last_modified: datetime
+
+
+@dataclass(frozen=True)
+class Store:
+    """The objects under one URL.
+
+    An object appears whole or not at all: S3 does so by itself, a local file is written beside and renamed.
+    """
+
+    url: str
+    _inner: LocalStore | S3Store = field(repr=False)
+    #: Folder of the local store, None for S3.
+    root: Path | None
+
+    def url_of(self, key: str) -> str:
+        return f"{self.url}/{key}"
+
+    def list(self, prefix: str = "") -> list[ObjectInfo]:
+        """Every object under ``prefix`` (whole path segments), in the order of the keys' code points."""
+        try:
+            found = [
+                ObjectInfo(str(m["path"]), m["size"], m["e_tag"], m["last_modified"])
+                for chunk in obstore.list(self._inner, prefix or None)
+                for m in chunk
+            ]
+        except FileNotFoundError:
+            return []
+        except BaseError as error:
+            raise self._failure("list", prefix, error) from error
+        return sorted(found, key=lambda info: info.key)
+
+    def get(self, key: str, *, if_match: str | None = None) -> bytes:
+        """The object's bytes. ``if_match`` demands the e_tag that a listing gave: :class:`RawChangedError` else."""
+        try:
+            options: Any = {"if_match": if_match} if if_match else None
+            return bytes(obstore.get(self._inner, key, options=options).bytes())
+        except (NotFoundError, FileNotFoundError, PreconditionError) as error:
+            raise self._changed(key) from error
+        except BaseError as error:
+            raise self._failure("read", key, error) from error
+
+    def get_if_exists(self, key: str) -> bytes | None:
+        try:
+            return bytes(obstore.get(self._inner, key).bytes())
+        except (NotFoundError, FileNotFoundError):
+            return None
+        except BaseError as error:
+            raise self._failure("read", key, error) from error
+
+    def get_many(self, objects: Sequence[ObjectInfo]) -> Iterator[tuple[ObjectInfo, bytes]]:
+        """The bytes of many objects, in the order given, read concurrently and a bounded amount ahead.
+
+        Each must still be the object that was listed: :class:`RawChangedError` else.
+        """
+        with asyncio.Runner() as runner:
+            stream = self._read_ahead(objects)
+            while (item := runner.run(_anext_or_none(stream))) is not None:
+                yield item
+
+    async def _read_ahead(self, objects: Sequence[ObjectInfo]) -> AsyncIterator[tuple[ObjectInfo, bytes]]:
+        waiting = deque(objects)
+        flying: deque[tuple[ObjectInfo, asyncio.Task[bytes]]] = deque()
+        bytes_flying = 0
+        try:
+            while waiting or flying:
+                while waiting and len(flying) < _READ_CONCURRENCY:
+                    if flying and bytes_flying + waiting[0].size > _READ_AHEAD_BYTES:
+                        break
+                    info = waiting.popleft()
+                    bytes_flying += info.size
+                    flying.append((info, asyncio.create_task(self._get_async(info))))
+                info, task = flying.popleft()
+                data = await task
+                bytes_flying -= info.size
+                yield info, data
+        finally:
+            for _, task in flying:
+                task.cancel()
+
+    async def _get_async(self, info: ObjectInfo) -> bytes:
+        try:
+            options: Any = {"if_match": info.e_tag} if info.e_tag else None
+            response = await obstore.get_async(self._inner, info.key, options=options)
+            return bytes(await response.bytes_async())
+        except (NotFoundError, FileNotFoundError, PreconditionError) as error:
+            raise self._changed(info.key) from error
+        except BaseError as error:
+            raise self._failure("read", info.key, error) from error
+
+    def put(self, key: str, data: bytes | Path) -> None:
+        """Write an object whole, over what may be there. ``data`` is bytes or a local file."""
+        try:
+            if self.root is None:
+                obstore.put(self._inner, key, data)
+                return
+            # one name a key, so that the next write of it also removes what a killed one left
+            staged = f"{_STAGING}/{hashlib.sha256(key.encode()).hexdigest()}"
+            obstore.put(self._inner, staged, data)
+            obstore.rename(self._inner, staged, key)
+        except (BaseError, OSError) as error:
+            raise self._failure("write", key, error) from error
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write an object only where none is: whether it was written. Atomic among all callers."""
+        try:
+            obstore.put(self._inner, key, data, mode="create")
+        except (AlreadyExistsError, PreconditionError):
+            return False
+        except (BaseError, OSError) as error:
+            raise self._failure("create", key, error) from error
+        return True
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove objects; one that is not there is no error."""
+        for key in keys:
+            try:
+                obstore.delete(self._inner, key)
+            except (NotFoundError, FileNotFoundError):
+                continue
+            except BaseError as error:
+                raise self._failure("delete", key, error) from error
+
+    def _changed(self, key: str) -> RawChangedError:
+        return RawChangedError(f"{self.url_of(key)} changed or vanished while it was read: run the partition again")
+
+    def _failure(self, verb: str, key: str, error: Exception) -> StoreError:
+        first_line = str(error).strip().split("\n", 1)[0]
+        return StoreError(f"cannot {verb} {self.url_of(key)}: {first_line}")
+
+
+async def _anext_or_none(stream: AsyncIterator[tuple[ObjectInfo, bytes]]) -> tuple[ObjectInfo, bytes] | None:
+    return await anext(stream, None)
+
+
+def open_store(url: str, *, create: bool = False) -> Store:
+    """The store at a path, ``file://`` or ``s3://bucket/prefix`` URL; ``create`` makes a missing local folder."""
+    if url.startswith("s3://"):
+        return _open_s3(url.rstrip("/"))
+    if re.match(r"[a-z][a-z0-9+.-]+://", url) and not url.startswith("file://"):
+        raise SettingsError(f"{url!r} is no store: give a path, a file:// URL or an s3:// URL")
+    root = Path(urlsplit(url).path if url.startswith("file://") else url).expanduser().resolve()
+    if not create and not root.is_dir():
+        raise SettingsError(f"the folder {root} does not exist")
+    return Store(url=f"file://{root}", _inner=LocalStore(root, mkdir=create), root=root)
+
+
+def _open_s3(url: str) -> Store:
+    parts = urlsplit(url)
+    if not parts.netloc:
+        raise SettingsError(f"{url!r} names no bucket: give s3://bucket/prefix")
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    config: Any = {}
+    if endpoint:
+        # stand-ins answer on a plain address, where a bucket cannot be part of the host name
+        config = {"endpoint": endpoint, "virtual_hosted_style_request": False}
+    client: Any = _S3_CLIENT | {"allow_http": bool(endpoint and endpoint.startswith("http://"))}
+    inner = S3Store(
+        parts.netloc,
+        prefix=parts.path.strip("/") or None,
+        config=config,
+        client_options=client,
+        retry_config=_S3_RETRY,
+    )
+    return Store(url=url, _inner=inner, root=None)
