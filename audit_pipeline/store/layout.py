@@ -11,6 +11,7 @@ __all__ = [
     "DeliveryHour",
     "data_path",
     "delivery_hour_of",
+    "dt_of",
     "dt_prefix",
     "file_owner",
     "hours_read_by",
@@ -67,6 +68,12 @@ def data_path(partition: date, dt: date, source: str, number: int | None = None)
     """
     suffix = "" if number is None else f"-{number:05}"
     return f"{dt_prefix(dt)}source={source}/{partition}{suffix}.parquet"
+
+
+def dt_of(path: str) -> date | None:
+    """The date under which a data file lies; None for a path that is no data file's."""
+    found = re.match(rf"{TABLE_PREFIX}/dt=(\d{{4}}-\d\d-\d\d)/", path)
+    return date.fromisoformat(found[1]) if found else None
 
 
 def file_owner(path: str) -> date | None:

@@ -90,14 +90,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         e = self.events
         accounted = e.kept + e.duplicate + e.deferred + e.quarantined
         in_files = sum(o.rows for o in self.outputs)
-        late = sum(o.rows for o in self.outputs if o.dt != self.partition)
         by_reason = sum(self.quarantine.by_reason.values())
         failures = [
             text
             for wrong, text in (
                 (e.read != accounted, f"{e.read} events read but {accounted} accounted for ({e})"),
                 (self.rows != in_files, f"{self.rows} rows counted but {in_files} in the files"),
-                (self.late_rows != late, f"{self.late_rows} late rows counted but {late} in the files"),
                 (self.objects.read != len(self.inputs), f"{self.objects.read} objects read of {len(self.inputs)}"),
                 (
                     not self.quarantined_records == self.quarantine.records == by_reason,

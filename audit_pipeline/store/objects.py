@@ -5,6 +5,7 @@
 
 import asyncio
 import hashlib
+import io
 import os
 import re
 from collections import deque
@@ -101,6 +102,18 @@ class Store:
         except BaseError as error:
             raise self._failure("read", key, error) from error
 
+    def open(self, info: ObjectInfo) -> io.RawIOBase:
+        """The object as a file to read from at any place, for those who need only parts of it."""
+        return _RangeReader(self, info)
+
+    def get_range(self, key: str, start: int, length: int) -> bytes:
+        try:
+            return bytes(obstore.get_range(self._inner, key, start=start, length=length))
+        except (NotFoundError, FileNotFoundError) as error:
+            raise self._changed(key) from error
+        except BaseError as error:
+            raise self._failure("read", key, error) from error
+
     def get_many(self, objects: Sequence[ObjectInfo]) -> Iterator[tuple[ObjectInfo, bytes]]:
         """The bytes of many objects, in the order given, read concurrently and a bounded amount ahead.
 
@@ -180,6 +193,32 @@ class Store:
     def _failure(self, verb: str, key: str, error: Exception) -> StoreError:
         first_line = str(error).strip().split("\n", 1)[0]
         return StoreError(f"cannot {verb} {self.url_of(key)}: {first_line}")
+
+
+class _RangeReader(io.RawIOBase):
+    def __init__(self, store: Store, info: ObjectInfo) -> None:
+        self._store, self._info, self._position = store, info, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._info.size}[whence]
+        self._position = base + offset
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def read(self, size: int = -1) -> bytes:
+        left = self._info.size - self._position
+        length = left if size < 0 else min(size, left)
+        data = self._store.get_range(self._info.key, self._position, length) if length > 0 else b""
+        self._position += len(data)
+        return data
 
 
 async def _anext_or_none(stream: AsyncIterator[tuple[ObjectInfo, bytes]]) -> tuple[ObjectInfo, bytes] | None:

@@ -1,0 +1,52 @@
+"""The one commit that all engines share (design, parts 3, 4 and 6).
+
+Files are put first, each whole; then the run's stale ones go; the manifest comes last and makes the run count. Before
+the first of these the run writes down every path it is going to touch, so that the next run of the partition can clean
+up after one that was killed on the way.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from pathlib import Path
+
+import msgspec
+
+from audit_pipeline.store.layout import pending_path
+from audit_pipeline.store.locks import Locks
+from audit_pipeline.store.manifest import Manifest, read_manifest, write_manifest
+from audit_pipeline.store.objects import Store
+
+__all__ = ["commit", "paths_of_earlier_runs"]
+
+
+def paths_of_earlier_runs(lake: Store, partition: date) -> set[str]:
+    """Every file that runs of this partition can have left: those of its manifest, and those of a killed run."""
+    paths: set[str] = set()
+    earlier = read_manifest(lake, partition)
+    if earlier is not None:
+        paths |= {output.path for output in earlier.outputs}
+        if earlier.quarantine.path is not None:
+            paths.add(earlier.quarantine.path)
+    pending = lake.get_if_exists(pending_path(partition))
+    if pending is not None:
+        paths |= set(msgspec.json.decode(pending, type=list[str]))
+    return paths
+
+
+def commit(lake: Store, locks: Locks, manifest: Manifest, staged: Mapping[str, Path], earlier: Iterable[str]) -> None:
+    """Put the staged files (path in the lake: local file), remove the ``earlier`` ones that are not among them.
+
+    The caller holds the locks of the partition and of every dt that a path lies under.
+    """
+    manifest.check_conservation()
+    stale = sorted(set(earlier) - set(staged))
+    pending = pending_path(manifest.partition)
+    locks.check()
+    lake.put(pending, msgspec.json.encode(sorted({*staged, *stale})))
+    for path, file in staged.items():
+        lake.put(path, file)
+    locks.check()
+    lake.delete(stale)
+    locks.check()
+    write_manifest(lake, manifest)
+    lake.delete([pending])

@@ -1,0 +1,47 @@
+"""What one run reads: the raw objects of its delivery hours, in order, and how they are shared out."""
+
+import itertools
+import logging
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+from audit_pipeline.store.layout import delivery_hour_of, hours_read_by
+from audit_pipeline.store.objects import ObjectInfo, Store
+
+__all__ = ["list_inputs", "share_out"]
+
+_log = logging.getLogger(__name__)
+
+
+def list_inputs(raw: Store, partition: date, grace_hours: int) -> list[ObjectInfo]:
+    """The objects that a run of ``partition`` reads, in the order (delivery hour, key)."""
+    own_day = raw.list(f"year={partition:%Y}/month={partition:%m}/day={partition:%d}")
+    following = partition + timedelta(days=1)
+    grace = [
+        info
+        for hour in hours_read_by(partition, grace_hours)
+        if hour.day == following
+        for info in raw.list(hour.prefix.rstrip("/"))
+    ]
+    return [info for info in own_day if _is_in_hour_folder(raw, info)] + grace
+
+
+def share_out(objects: Sequence[ObjectInfo], shares: int) -> list[Sequence[ObjectInfo]]:
+    """Consecutive shares of about the same number of bytes; none is empty."""
+    total = sum(info.size for info in objects)
+    bounds, seen = [0], 0
+    for index, info in enumerate(objects, 1):
+        seen += info.size
+        if seen * shares >= total * len(bounds):
+            bounds.append(index)
+    bounds[-1] = len(objects)
+    return [objects[a:b] for a, b in itertools.pairwise(bounds) if a < b]
+
+
+def _is_in_hour_folder(raw: Store, info: ObjectInfo) -> bool:
+    try:
+        delivery_hour_of(info.key)
+    except ValueError:
+        _log.warning("%s is left out: it lies in no hour folder", raw.url_of(info.key))
+        return False
+    return True

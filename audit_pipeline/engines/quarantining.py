@@ -1,0 +1,81 @@
+"""The quarantine file of a run: what could not become a row, in order, and the conflicting copies of events."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from audit_pipeline.engines.spill import read_tables
+from audit_pipeline.store.layout import delivery_hour_of
+from audit_pipeline.store.objects import ObjectInfo, Store
+from audit_pipeline.transform.decode import find_texts
+from audit_pipeline.transform.duplicates import Orders, Tally
+from audit_pipeline.transform.exact import explode
+from audit_pipeline.transform.ownership import Scope
+from audit_pipeline.transform.parquet import write_quarantine
+from audit_pipeline.transform.rows import ORDER_SHIFT, REJECTED_SCHEMA
+
+__all__ = ["quarantine_records", "write_quarantine_file"]
+
+
+def write_quarantine_file(records: Iterator[pa.Table], path: Path) -> Counter[str]:
+    """Write the file unless there is nothing to write; how many records there are by reason."""
+    by_reason: Counter[str] = Counter()
+
+    def counted() -> Iterator[pa.Table]:
+        for table in records:
+            by_reason.update(table["Reason"].to_pylist())
+            if len(table):
+                yield table
+
+    tables = counted()
+    first = next(tables, None)
+    if first is not None:
+        with pa.OSFile(str(path), "wb") as sink:
+            write_quarantine(_chain(first, tables), sink)
+    return by_reason
+
+
+def quarantine_records(
+    raw: Store, inputs: Sequence[ObjectInfo], scope: Scope, rejected: Sequence[Path], tally: Tally
+) -> Iterator[pa.Table]:
+    """Tables of REJECTED_SCHEMA: what decoding rejected, less what came with dropped events, then the conflicts."""
+    dropped = np.concatenate([tally.duplicates, tally.conflicts])
+    for file in rejected:
+        for table in read_tables(file):
+            yield table.filter(pa.array(~np.isin(table["order"].to_numpy(), dropped)))
+    yield from _conflict_records(raw, inputs, scope, tally.conflicts)
+
+
+def _conflict_records(raw: Store, inputs: Sequence[ObjectInfo], scope: Scope, conflicts: Orders) -> Iterator[pa.Table]:
+    """The conflicting copies as delivered. They are few, so their texts are read again rather than kept all along."""
+    numbers = conflicts >> np.uint64(ORDER_SHIFT)
+    for number in np.unique(numbers).tolist():
+        info = inputs[number - 1]  # objects are numbered from 1
+        wanted = {int(order) & ((1 << ORDER_SHIFT) - 1) for order in conflicts[numbers == number]}
+        data = raw.get(info.key, if_match=info.e_tag)
+        window = scope.window(delivery_hour_of(info.key))
+        records: list[dict[str, Any]] = []
+        for text_number, offset, text in find_texts(data, wanted):
+            event = explode(text, window)
+            records.append(
+                {
+                    "Reason": "conflicting_duplicate",
+                    "Message": "differs from the event with the same source and id that stands in the table",
+                    "RawKey": info.key,
+                    "Offset": offset,
+                    "EventId": event.event_id,
+                    "Source": event.source,
+                    "Raw": text,
+                    "order": (number << ORDER_SHIFT) + text_number,
+                }
+            )
+        yield pa.Table.from_pylist(records, schema=REJECTED_SCHEMA)
+
+
+def _chain(first: pa.Table, rest: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    yield first
+    yield from rest

@@ -1,0 +1,116 @@
+"""Sorted runs on disk: what keeps the memory of a run bounded, however large the day."""
+
+import itertools
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import psutil
+import pyarrow as pa
+
+from audit_pipeline.store.locks import is_process_alive
+from audit_pipeline.transform.merge import sort_rows
+
+__all__ = ["Place", "RunFile", "SpilledRun", "read_tables", "scratch_folder", "write_run", "write_table"]
+
+#: (dt as days since 1970, source): where rows go.
+Place = tuple[int, str]
+
+_PIECE_BYTES: Final = 1 << 20
+_PIECE_ROWS: Final = 8192
+_OPTIONS: Final = pa.ipc.IpcWriteOptions(compression="lz4")
+
+
+@dataclass(frozen=True, slots=True)
+class RunFile:
+    """A file of sorted rows; ``pieces`` gives, of each place, the pieces' numbers and their first Timestamps (ms)."""
+
+    path: Path
+    pieces: dict[Place, tuple[list[int], list[int]]]
+
+
+@dataclass(frozen=True, slots=True)
+class SpilledRun:
+    """The rows of one place in a run file: a :class:`audit_pipeline.transform.merge.Run`."""
+
+    path: Path
+    numbers: Sequence[int]
+    first_timestamps: Sequence[int]
+
+    def read(self, piece: int) -> pa.Table:
+        return pa.Table.from_batches([_open(self.path).get_batch(self.numbers[piece])])
+
+
+@contextmanager
+def scratch_folder(parent: Path | None) -> Iterator[Path]:
+    """A folder for one run, removed at its end; what killed runs left is removed at the start."""
+    root = (parent or Path(tempfile.gettempdir())) / "audit-pipeline-scratch"
+    root.mkdir(parents=True, exist_ok=True)
+    for left in root.iterdir():
+        pid, started, _ = left.name.split("_", 2)
+        if not is_process_alive(int(pid), float(started)):
+            shutil.rmtree(left, ignore_errors=True)
+    folder = root / f"{os.getpid()}_{psutil.Process().create_time()}_{uuid.uuid4().hex}"
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        _open.cache_clear()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_run(rows: pa.Table, path: Path) -> tuple[RunFile, pa.Table]:
+    """Sort rows by (dt, source) and the order of the files, and spill them; the file, and the sorted rows."""
+    rows = sort_rows(rows.combine_chunks(), by_place=True)
+    pieces: dict[Place, tuple[list[int], list[int]]] = {}
+    size = max(1, min(_PIECE_ROWS, _PIECE_BYTES * len(rows) // max(1, rows.nbytes)))
+    times = rows["Timestamp"].cast(pa.int64())
+    number = 0
+    with pa.ipc.new_file(path, rows.schema, options=_OPTIONS) as writer:
+        for place, start, end in _places(rows):
+            numbers, first = pieces[place] = ([], [])
+            for at in range(start, end, size):
+                writer.write_table(rows.slice(at, min(size, end - at)))
+                numbers.append(number)
+                first.append(times[at].as_py())
+                number += 1
+    return RunFile(path, pieces), rows
+
+
+def write_table(table: pa.Table, path: Path) -> Path:
+    with pa.ipc.new_file(path, table.schema, options=_OPTIONS) as writer:
+        writer.write_table(table, max_chunksize=1 << 16)
+    return path
+
+
+def read_tables(path: Path) -> Iterator[pa.Table]:
+    """The table of a file, a part at a time."""
+    with pa.memory_map(str(path)) as source:
+        reader = pa.ipc.open_file(source)
+        for number in range(reader.num_record_batches):
+            yield pa.Table.from_batches([reader.get_batch(number)])
+
+
+def _places(rows: pa.Table) -> Iterator[tuple[Place, int, int]]:
+    """The places of rows sorted by them, with where each starts and ends."""
+    if not len(rows):
+        return
+    sources = rows["source"].combine_chunks().dictionary_encode()
+    codes, days = sources.indices.to_numpy(), rows["dt"].to_numpy()
+    changes = np.flatnonzero((codes[1:] != codes[:-1]) | (days[1:] != days[:-1])) + 1
+    bounds = [0, *changes.tolist(), len(rows)]
+    for start, end in itertools.pairwise(bounds):
+        yield (int(days[start]), sources.dictionary[int(codes[start])].as_py()), start, end
+
+
+@lru_cache(maxsize=64)
+def _open(path: Path) -> Any:
+    return pa.ipc.open_file(pa.memory_map(str(path)))

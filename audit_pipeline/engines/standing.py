@@ -1,0 +1,116 @@
+"""What stands already in the table: the data files of other partitions under the same dates.
+
+An event that lies in one of them must not be written again (design, part 5: Duplicates, across partitions).
+"""
+
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from audit_pipeline.engines.spill import Place
+from audit_pipeline.store.layout import dt_prefix, file_owner, quarantine_path
+from audit_pipeline.store.objects import ObjectInfo, Store
+from audit_pipeline.transform.duplicates import EventKey
+from audit_pipeline.transform.rows import DECODED_SCHEMA, FIRST_OWN_ORDER, digest_of
+
+__all__ = ["StandingFile", "StandingRun", "day_of", "find_standing_events", "list_standing_files"]
+
+_EPOCH: Final = date(1970, 1, 1)
+
+
+def day_of(number: int) -> date:
+    """The date of a number of days since 1970."""
+    return _EPOCH + timedelta(days=number)
+
+
+@dataclass(frozen=True, slots=True)
+class StandingFile:
+    """A data file of another partition."""
+
+    place: Place
+    owner: date
+    info: ObjectInfo
+
+
+def list_standing_files(lake: Store, partition: date, days: Iterable[int]) -> list[StandingFile]:
+    """The data files of partitions other than this one under these dates (days since 1970)."""
+    found = []
+    for day in sorted(days):
+        for info in lake.list(dt_prefix(day_of(day)).rstrip("/")):
+            owner = file_owner(info.key)
+            if owner is not None and owner != partition:
+                source = info.key.rsplit("/", 2)[-2].removeprefix("source=")
+                found.append(StandingFile((day, source), owner, info))
+    return found
+
+
+def find_standing_events(lake: Store, files: Sequence[StandingFile], keys: pa.Table) -> dict[EventKey, int]:
+    """Of the run's events (``keys``) those that stand in ``files`` too, with their Timestamps (ms) there."""
+    found: dict[EventKey, int] = {}
+    for file in files:
+        day, source = file.place
+        own = keys.filter(pc.and_(pc.equal(keys["dt"], day), pc.equal(keys["source"], source)))["Id"]
+        if not len(own):
+            continue
+        for batch in _open(lake, file).iter_batches(columns=["Id", "Timestamp"]):
+            both = batch.filter(pc.is_in(batch["Id"], value_set=own.combine_chunks()))
+            times = both["Timestamp"].cast(pa.int64()).to_pylist()
+            found |= {(day, source, event_id): ms for event_id, ms in zip(both["Id"].to_pylist(), times, strict=True)}
+    return found
+
+
+class StandingRun:
+    """The rows of such events in one file: a :class:`audit_pipeline.transform.merge.Run`."""
+
+    def __init__(self, lake: Store, file: StandingFile, ids: Sequence[str]) -> None:
+        self._file = file
+        self._ids = pa.array(ids, pa.string())
+        self._reader = _open(lake, file)
+        self._digests = _digests_of_quarantined_entities(lake, file, self._ids)
+        column = self._reader.schema_arrow.get_field_index("Timestamp")
+        groups = (self._reader.metadata.row_group(n) for n in range(self._reader.metadata.num_row_groups))
+        times = [group.column(column).statistics.min for group in groups]
+        self.first_timestamps = pa.array(times, pa.timestamp("ms")).cast(pa.int64()).to_pylist()
+
+    def read(self, piece: int) -> pa.Table:
+        rows = self._reader.read_row_group(piece)
+        rows = rows.filter(pc.is_in(rows["Id"], value_set=self._ids))
+        day, source = self._file.place
+        ids = rows["Id"].to_pylist()
+        added = {
+            "dt": pa.array([day] * len(rows), pa.int32()),
+            "source": pa.array([source] * len(rows), pa.string()),
+            "order": pa.array([_order(event_id) for event_id in ids], pa.uint64()),
+            "bad": pa.array([self._digests.get(event_id) for event_id in ids], pa.binary()),
+        }
+        columns = [added[name] if name in added else rows[name] for name in DECODED_SCHEMA.names]
+        return pa.table(columns, schema=DECODED_SCHEMA)
+
+
+def _order(event_id: str) -> int:
+    """A place before all of the run's own events, the same for all rows of an event wherever they lie."""
+    return zlib.crc32(event_id.encode()) % FIRST_OWN_ORDER
+
+
+def _digests_of_quarantined_entities(lake: Store, file: StandingFile, ids: pa.Array) -> dict[str, bytes]:
+    """By event, the digest of its entities in quarantine."""
+    data = lake.get_if_exists(quarantine_path(file.owner))
+    if data is None:
+        return {}
+    records = pq.read_table(pa.BufferReader(data), columns=["EventId", "Source", "EntityIndex", "Raw"])
+    of_source = pc.and_(pc.equal(records["Source"], file.place[1]), pc.is_valid(records["EntityIndex"]))
+    records = records.filter(pc.and_(of_source, pc.is_in(records["EventId"], value_set=ids)))
+    bad: dict[str, list[tuple[int, bytes]]] = {}
+    for record in records.sort_by("EntityIndex").to_pylist():
+        bad.setdefault(record["EventId"], []).append((record["EntityIndex"], record["Raw"]))
+    return {event_id: digest_of(entities) for event_id, entities in bad.items()}
+
+
+def _open(lake: Store, file: StandingFile) -> pq.ParquetFile:
+    return pq.ParquetFile(lake.open(file.info))

@@ -1,0 +1,112 @@
+"""Sorted runs to Parquet files on disk: each event once, whatever this run or others hold of it."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from audit_pipeline.engines.decoding import Spilled
+from audit_pipeline.engines.spill import Place, SpilledRun, read_tables
+from audit_pipeline.engines.standing import StandingFile, StandingRun, find_standing_events
+from audit_pipeline.store.objects import Store
+from audit_pipeline.transform.duplicates import EventKey, Orders, Tally, find_clashes, hash_ids, resolve
+from audit_pipeline.transform.merge import Run, merge
+from audit_pipeline.transform.parquet import TimeRange, write_rows
+
+__all__ = ["PlacedFile", "Written", "write_places"]
+
+#: Memory that finding duplicates takes for each byte of keys.
+_BYTES_PER_KEY_BYTE: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedFile:
+    """A finished data file on disk, and where it goes; ``number`` is given where one place has several files."""
+
+    place: Place
+    number: int | None
+    path: Path
+    times: TimeRange
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    files: list[PlacedFile]
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was found by the events' keys alone, over all places."""
+
+    clashes: Orders
+    standing_events: dict[EventKey, int]
+    standing_files: Sequence[StandingFile]
+
+
+def write_places(
+    spilled: Spilled, lake: Store, standing: Sequence[StandingFile], folder: Path, *, threads: int, key_memory: int
+) -> Iterator[tuple[int, Written]]:
+    """Merge every (dt, source) of the run into files in ``folder``; yields (places in all, one place) as they finish.
+
+    ``key_memory`` is in bytes.
+    """
+    known = _look_up(spilled, lake, standing, key_memory)
+    places = sorted({place for run in spilled.runs for place in run.pieces})
+    with ThreadPoolExecutor(threads) as pool:
+        for written in pool.map(lambda place: _write_place(place, spilled, lake, known, folder), places):
+            yield len(places), written
+
+
+def _look_up(spilled: Spilled, lake: Store, standing: Sequence[StandingFile], key_memory: int) -> _Known:
+    clashes: list[Orders] = [np.array([], np.uint64)]
+    found: dict[EventKey, int] = {}
+    for keys in _key_groups(spilled.keys, key_memory):
+        here = find_standing_events(lake, standing, keys)
+        clashes.append(find_clashes(keys, here))
+        found |= here
+    return _Known(np.concatenate(clashes), found, standing)
+
+
+def _key_groups(files: Sequence[Path], key_memory: int) -> Iterator[pa.Table]:
+    """The keys of all events, in as many groups as memory demands; the same Id is always in the same group."""
+    tables = (table for file in files for table in read_tables(file))
+    size = sum(table.nbytes for table in tables) * _BYTES_PER_KEY_BYTE
+    groups = 1 + size // key_memory
+    for group in range(groups if files else 0):
+        tables = (table for file in files for table in read_tables(file))
+        if groups > 1:
+            tables = (table.filter(pa.array(hash_ids(table["Id"]) % groups == group)) for table in tables)
+        yield pa.concat_tables(tables)
+
+
+def _write_place(place: Place, spilled: Spilled, lake: Store, known: _Known, folder: Path) -> Written:
+    runs: list[Run] = [SpilledRun(run.path, *run.pieces[place]) for run in spilled.runs if place in run.pieces]
+    day, source = place
+    ids = [
+        event_id for found_day, found_source, event_id in known.standing_events if (found_day, found_source) == place
+    ]
+    if ids:
+        runs += [StandingRun(lake, file, ids) for file in known.standing_files if file.place == place]
+    tallies: list[Tally] = []
+
+    def rows() -> Iterator[pa.Table]:
+        for block in merge(runs):
+            kept, tally = resolve(block, known.clashes)
+            tallies.append(tally)
+            yield kept
+
+    paths: list[Path] = []
+
+    def new_file(number: int) -> pa.NativeFile:
+        paths.append(folder / f"{day}-{source}-{number:05}.parquet")
+        return pa.OSFile(str(paths[-1]), "wb")
+
+    times = write_rows(rows(), new_file)
+    numbers = range(len(paths)) if len(paths) > 1 else [None]
+    files = [PlacedFile(place, *one) for one in zip(numbers, paths, times, strict=False)]
+    return Written(files, Tally.total(tallies))

@@ -1,0 +1,11 @@
+"""Simulated audit traffic: raw hour folders as EventBridge and Firehose would write them, for demos, tests and benches.
+
+:func:`simulate` writes them to a store, :func:`raw_objects` yields them. :class:`Shares` says how much goes wrong,
+:class:`Firehose` how the records are buffered.
+"""
+
+from audit_pipeline.simulate.firehose import Firehose
+from audit_pipeline.simulate.simulation import Counts, Progress, Simulated, raw_objects, simulate
+from audit_pipeline.simulate.traffic import Shares
+
+__all__ = ["Counts", "Firehose", "Progress", "Shares", "Simulated", "raw_objects", "simulate"]

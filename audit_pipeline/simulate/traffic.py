@@ -1,0 +1,204 @@
+"""What reaches Firehose, and when: publication through the day, delays, late events, duplicates and malformed events.
+
+Every slot of ten minutes has its own random generator, so that its events do not depend on where a simulation begins.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from datetime import UTC, date, datetime, time
+from heapq import heappop, heappush
+from itertools import accumulate, count
+from math import exp, log
+from random import Random
+from typing import Final, NamedTuple
+
+from audit_pipeline.errors import SettingsError
+from audit_pipeline.simulate.events import event_text, with_new_envelope_id
+from audit_pipeline.simulate.faults import FAULTS, conflicting
+
+__all__ = ["LONGEST_REPEAT_HOURS", "Record", "Shares", "Traffic", "midnight"]
+
+#: Relative traffic of the 24 hours (UTC) of a company that works in Europe and sells everywhere.
+_BY_HOUR: Final = (20, 16, 14, 13, 14, 18, 28, 46, 68, 84, 92, 96, 90, 92, 95, 94, 88, 76, 64, 56, 50, 44, 36, 27)
+_CUMULATIVE: Final = tuple(accumulate(_BY_HOUR, initial=0))
+
+_HOUR: Final = 3600
+_SLOT: Final = 600
+_SLOTS_AN_HOUR: Final = _HOUR // _SLOT
+_LONGEST_USUAL_DELAY: Final = 30.0
+_LONGEST_DELAY: Final = 45 * 60
+_SHORTEST_LATENESS: Final = 2 * _HOUR
+_LONGEST_LATENESS: Final = 7 * 24 * _HOUR
+#: How long after an event its duplicate arrives at the latest.
+LONGEST_REPEAT_HOURS: Final = 6
+#: More, and malformed records could not be kept apart.
+_MOST_MALFORMED: Final = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shares:
+    """What share of the events (0 to 1) something happens to; an event has at most one of the first four.
+
+    ``duplicate``: arrives a second time; half of them byte for byte (Firehose and EventBridge deliver at least once),
+    half under another envelope ``id`` (the producer sent again); seconds to 6 hours later, over midnight too.
+    ``late``: happened 2 hours to 7 days before it arrives.
+    ``malformed``: see :mod:`audit_pipeline.simulate.faults`; at most 0.25.
+    ``conflict``: is followed by another event with the same ``detail.event_id`` and other content.
+    ``delayed``: arrives half a minute to 45 minutes after it happened, as when EventBridge has to retry; the others
+    take a few seconds.
+    ``missing``: lacks an optional field; drawn for each of them.
+    """
+
+    duplicate: float = 0.01
+    late: float = 0.005
+    malformed: float = 0.001
+    conflict: float = 0.00005
+    delayed: float = 0.02
+    missing: float = 0.1
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if not 0 <= getattr(self, field.name) <= 1:
+                raise SettingsError(f"the share {field.name} must lie between 0 and 1")
+        if self.malformed > _MOST_MALFORMED:
+            raise SettingsError(f"the share malformed must be at most {_MOST_MALFORMED}")
+        if self.duplicate + self.late + self.malformed + self.conflict > 1:
+            raise SettingsError("the shares duplicate, late, malformed and conflict exceed 1 together")
+
+
+class Record(NamedTuple):
+    """A Firehose record. ``arrival`` is in seconds since 1970 (UTC)."""
+
+    arrival: float
+    text: bytes
+    #: ``event``, ``late``, ``duplicate``, ``conflict`` or the kind of a fault.
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """The events of all times since ``since``. ``per_day`` are the events that are published a day, repeats aside."""
+
+    since: date
+    per_day: int
+    seed: int
+    shares: Shares
+
+    def __post_init__(self) -> None:
+        if self.per_day < 1:
+            raise SettingsError("at least one event a day must be simulated")
+
+    def arrivals(self, start: float) -> Iterator[Record]:
+        """Records in the order of arrival, without end, from events published from ``start`` on.
+
+        ``start`` is a full hour, in seconds since 1970. In the first :data:`LONGEST_REPEAT_HOURS` and 45 minutes, what
+        was published earlier and arrives then is missing. In memory are the moments of a slot and what is under way.
+        """
+        return _malformed_apart(self._merged(start))
+
+    def _merged(self, start: float) -> Iterator[Record]:
+        under_way: list[Record] = []
+        for slot in count(int(max(start, midnight(self.since))), _SLOT):
+            for record, repeat in self._published(slot):
+                if repeat:
+                    heappush(under_way, repeat)
+                if record.arrival >= slot + _SLOT:  # records of the next slot may arrive before this one
+                    heappush(under_way, record)
+                    continue
+                while under_way and under_way[0] < record:
+                    yield heappop(under_way)
+                yield record
+
+    def _published(self, slot: int) -> Iterator[tuple[Record, Record | None]]:
+        """The slot's events in the order of arrival, each with its repeat."""
+        rng = Random(f"{self.seed}/{slot}")
+        moments = []
+        for _ in range(self._events_in(slot // _SLOT % (24 * _SLOTS_AN_HOUR))):
+            at = slot + rng.random() * _SLOT
+            moments.append((at + _delay(rng, self.shares.delayed), at))
+        moments.sort()
+        return (self._publish(rng, arrival, at) for arrival, at in moments)
+
+    def _events_in(self, slot_of_day: int) -> int:
+        return _published_before(slot_of_day + 1, self.per_day) - _published_before(slot_of_day, self.per_day)
+
+    def _publish(self, rng: Random, arrival: float, at: float) -> tuple[Record, Record | None]:
+        label, at = self._fate(rng, at)
+        has_repeat = label in ("duplicate", "conflict")
+        text = event_text(rng, at, missing_share=self.shares.missing, keep_event_id=has_repeat)
+        if has_repeat:
+            other = _repeated(text, rng) if label == "duplicate" else conflicting(text, rng)
+            repeat = Record(arrival + _repeat_delay(rng), other.encode(), label)
+            return Record(arrival, text.encode(), "event"), repeat
+        if label == "malformed":
+            fault = rng.choice(FAULTS)
+            return Record(arrival, fault.damage(text, rng).encode(), fault.kind), None
+        return Record(arrival, text.encode(), label), None
+
+    def _fate(self, rng: Random, at: float) -> tuple[str, float]:
+        """What happens to an event that would happen ``at``, and when it happens then."""
+        chance = rng.random()
+        if (chance := chance - self.shares.late) < 0:
+            past = at - midnight(self.since)
+            if past <= _SHORTEST_LATENESS:
+                return "event", at
+            lateness = _log_uniform(rng, _SHORTEST_LATENESS, min(past, _LONGEST_LATENESS))
+            return "late", max(at - lateness, midnight(self.since))
+        for label in ("duplicate", "malformed", "conflict"):
+            if (chance := chance - getattr(self.shares, label)) < 0:
+                return label, at
+        return "event", at
+
+
+def midnight(day: date) -> float:
+    """Seconds since 1970 at which the day begins (UTC)."""
+    return datetime.combine(day, time(), UTC).timestamp()
+
+
+def _published_before(slot_of_day: int, per_day: int) -> int:
+    """Events that a day has seen when a slot begins."""
+    hour, slot = divmod(slot_of_day, _SLOTS_AN_HOUR)
+    within = _BY_HOUR[hour] * slot if slot else 0
+    return per_day * (_CUMULATIVE[hour] * _SLOTS_AN_HOUR + within) // (_CUMULATIVE[-1] * _SLOTS_AN_HOUR)
+
+
+def _delay(rng: Random, delayed_share: float) -> float:
+    """Seconds from an event to its arrival."""
+    if rng.random() < delayed_share:
+        return _log_uniform(rng, _LONGEST_USUAL_DELAY, _LONGEST_DELAY)
+    return min(0.8 + rng.expovariate(0.4), _LONGEST_USUAL_DELAY)
+
+
+def _repeated(text: str, rng: Random) -> str:
+    return text if rng.random() < 0.5 else with_new_envelope_id(text, rng)
+
+
+def _repeat_delay(rng: Random) -> float:
+    return (
+        _log_uniform(rng, 0.2, 60)
+        if rng.random() < 0.5
+        else _log_uniform(rng, 0.5 * _HOUR, LONGEST_REPEAT_HOURS * _HOUR)
+    )
+
+
+def _log_uniform(rng: Random, low: float, high: float) -> float:
+    return exp(rng.uniform(log(low), log(high)))
+
+
+def _malformed_apart(records: Iterator[Record]) -> Iterator[Record]:
+    """Holds a malformed record back that would follow another one directly.
+
+    Two broken texts in a row are one to every reader, and what is counted here should be found there.
+    """
+    kinds = {fault.kind for fault in FAULTS}
+    held: list[Record] = []
+    after_malformed = False
+    for record in records:
+        if record.label in kinds:
+            held.append(record)
+        else:
+            yield record
+            after_malformed = False
+        if held and not after_malformed:
+            yield held.pop(0)._replace(arrival=record.arrival)
+            after_malformed = True

@@ -1,0 +1,321 @@
+"""The kernel: the bytes of raw objects to rows, quarantine and counts, as Arrow. Pure: no storage, no Dagster.
+
+Rows still hold events that were delivered twice: those are found over all of a run's objects
+(:mod:`audit_pipeline.transform.duplicates`).
+"""
+
+import gc
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from audit_pipeline.store.layout import delivery_hour_of
+from audit_pipeline.transform import fast, texts
+from audit_pipeline.transform.exact import BadEntity, Exploded, explode
+from audit_pipeline.transform.gunzip import decompress
+from audit_pipeline.transform.ownership import Scope, Window
+from audit_pipeline.transform.rows import (
+    DECODED_SCHEMA,
+    ORDER_SHIFT,
+    PLACEHOLDER_INDEX,
+    REJECTED_SCHEMA,
+    digest_of,
+)
+from audit_pipeline.transform.times import DAY_MS, EpochCache
+
+__all__ = ["Counts", "Decoded", "RawObject", "decode", "decode_batches", "find_texts"]
+
+#: Bytes of text that are decoded at once: what comes of them fits the processor's cache.
+_WINDOW_BYTES: Final = 512 << 10
+_LAST_IN_OBJECT: Final = (1 << ORDER_SHIFT) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class RawObject:
+    """A raw object: its key relative to raw, its place among the run's objects in (hour, key) order, its bytes."""
+
+    key: str
+    number: int
+    data: bytes
+
+
+@dataclass(slots=True)
+class Counts:
+    """``read`` counts every text; ``quarantined`` are texts of which no row can come whatever else is delivered."""
+
+    objects: int = 0
+    unreadable: int = 0
+    read: int = 0
+    deferred: int = 0
+    quarantined: int = 0
+
+    def __iadd__(self, other: "Counts") -> "Counts":
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """``rows`` of DECODED_SCHEMA and ``rejected`` of REJECTED_SCHEMA (both of :mod:`.rows`)."""
+
+    rows: pa.Table
+    rejected: pa.Table
+    counts: Counts
+
+
+def decode(objects: Iterable[RawObject], scope: Scope) -> Decoded:
+    """Everything that ``objects`` hold for the run of ``scope``, at once."""
+    decoder = _Decoder(scope)
+    for raw_object in objects:
+        decoder.add(raw_object)
+    return decoder.take()
+
+
+def decode_batches(objects: Iterable[RawObject], scope: Scope, batch_bytes: int) -> Iterator[Decoded]:
+    """The same in batches of about ``batch_bytes`` of Arrow data; a batch ends with an object."""
+    decoder = _Decoder(scope)
+    for raw_object in objects:
+        decoder.add(raw_object)
+        if decoder.size >= batch_bytes:
+            yield decoder.take()
+    yield decoder.take()
+
+
+def find_texts(data: bytes, numbers: Collection[int]) -> Iterator[tuple[int, int, bytes]]:
+    """(number, offset, text) of the texts with these numbers in an object; ``order`` counts them so."""
+    found = decompress(data).text
+    with texts.nesting_limits() as stack_depth:
+        texts.thorough_nesting(stack_depth)
+        chosen = [(n, t) for n, t in enumerate(texts.split(found)) if n in numbers]
+    for number, text in chosen:
+        yield number, text.start, found[text.start : text.end]
+
+
+@dataclass
+class _Pending:
+    """Events of several windows that become one table: a table of few rows costs as much as one of many."""
+
+    events: list[fast.Event] = field(default_factory=list)
+    times: list[npt.NDArray[np.int64]] = field(default_factory=list)
+    orders: list[npt.NDArray[np.uint64]] = field(default_factory=list)
+    size: int = 0
+
+
+class _Decoder:
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._epochs = EpochCache()
+        self._reset()
+
+    def _reset(self) -> None:
+        self.size = 0
+        self.counts = Counts()
+        self._tables: list[pa.Table] = []
+        self._pending = _Pending()
+        self._exact_rows: list[dict[str, Any]] = []
+        self._rejected: list[dict[str, Any]] = []
+
+    def take(self) -> Decoded:
+        self._flush()
+        if self._exact_rows:
+            self._tables.append(pa.Table.from_pylist(self._exact_rows, schema=DECODED_SCHEMA))
+        decoded = Decoded(
+            rows=pa.concat_tables(self._tables) if self._tables else DECODED_SCHEMA.empty_table(),
+            rejected=pa.Table.from_pylist(self._rejected, schema=REJECTED_SCHEMA),
+            counts=self.counts,
+        )
+        self._reset()
+        return decoded
+
+    def add(self, raw_object: RawObject) -> None:
+        _ObjectDecoder(self, raw_object).run()
+
+    # -- what the decoder of one object hands in
+
+    def epochs(self, events: list[fast.Event]) -> list[int | None]:
+        known = self._epochs
+        return [known[event.time] for event in events]
+
+    def keep(
+        self, events: list[fast.Event], times: npt.NDArray[np.int64], orders: npt.NDArray[np.uint64], size: int
+    ) -> None:
+        pending = self._pending
+        pending.events += events
+        pending.times.append(times)
+        pending.orders.append(orders)
+        pending.size += size
+        if pending.size >= _WINDOW_BYTES:
+            self._flush()
+
+    def keep_exact(self, rows: list[dict[str, Any]], size: int) -> None:
+        self._exact_rows += rows
+        self.size += size
+
+    def reject(self, **record: Any) -> None:
+        self._rejected.append(record)
+        self.size += len(record["Raw"])
+
+    def _flush(self) -> None:
+        pending, self._pending = self._pending, _Pending()
+        if pending.events:
+            table = fast.to_table(pending.events, np.concatenate(pending.times), np.concatenate(pending.orders))
+            self._tables.append(table)
+            self.size += table.nbytes
+
+    def window_of(self, key: str) -> Window:
+        return self._scope.window(delivery_hour_of(key))
+
+
+class _ObjectDecoder:
+    """One object's texts, in their order."""
+
+    def __init__(self, into: _Decoder, raw_object: RawObject) -> None:
+        self._into = into
+        self._object = raw_object
+        self._window = into.window_of(raw_object.key)
+        self._order = raw_object.number << ORDER_SHIFT
+
+    def run(self) -> None:
+        found = decompress(self._object.data)
+        self._into.counts.objects += 1
+        collecting = gc.isenabled()
+        gc.disable()  # nothing here makes cycles, and looking for some in a million new objects is most of the cost
+        try:
+            with texts.nesting_limits() as stack_depth:
+                self._read(found.text, found.unreadable is not None, stack_depth)
+        finally:
+            if collecting:
+                gc.enable()
+        if found.unreadable is not None and self._window.is_own_day:
+            self._into.counts.unreadable += 1
+            self._reject_object(found.unreadable)
+
+    def _read(self, data: bytes, is_cut: bool, stack_depth: int) -> None:
+        position = 0
+        while position < len(data):
+            end = _window_end(data, position)
+            texts.fast_nesting(stack_depth)
+            if self._read_fast(data[position:end]):
+                position = end
+            else:
+                texts.thorough_nesting(stack_depth)
+                position = self._read_exactly(data, position, end, is_cut)
+
+    def _read_fast(self, window: bytes) -> bool:
+        """Whether the window was well-formed events and nothing else, all in range."""
+        events = fast.read_events(window)
+        if events is None or not fast.has_safe_sources(events):
+            return False
+        epochs = self._into.epochs(events)
+        if not events:
+            return True
+        if None in epochs:
+            return False
+        times = np.array(epochs, np.int64)
+        days = times // DAY_MS
+        if self._window.is_own_day and not (
+            self._window.is_in_range(days.min()) and self._window.is_in_range(days.max())
+        ):
+            return False
+        orders = np.arange(self._order, self._order + len(events), dtype=np.uint64)
+        self._order += len(events)
+        self._into.counts.read += len(events)
+        owned = np.fromiter(map(self._window.owns, days.tolist()), np.bool_, len(events))
+        if not owned.all():
+            self._into.counts.deferred += int(len(events) - owned.sum())
+            events = [event for event, is_ours in zip(events, owned.tolist(), strict=True) if is_ours]
+            times, orders = times[owned], orders[owned]
+        self._into.keep(events, times, orders, len(window))
+        return True
+
+    def _read_exactly(self, data: bytes, position: int, end: int, is_cut: bool) -> int:
+        """Read text by text up to ``end`` at least; where the next window starts."""
+        for text in texts.split(data, position):
+            if text.start >= end:
+                return text.start
+            if is_cut and not text.is_json and not data[text.end :].strip():
+                break  # the text that the cut goes through is part of the unreadable object's record
+            self._into.counts.read += 1
+            self._take_text(data[text.start : text.end], text)
+            self._order += 1
+        return len(data)
+
+    def _take_text(self, raw: bytes, text: texts.Text) -> None:
+        found = explode(raw, self._window) if text.is_json else _not_json(raw)
+        if not self._window.owns(found.day):
+            self._into.counts.deferred += 1
+            return
+        if found.problem:
+            self._into.counts.quarantined += 1
+            self._reject_event(found, raw, text.start)
+            return
+        rows = found.rows or [_placeholder(found)]
+        digest = digest_of((bad.index, bad.raw) for bad in found.bad) if found.bad else None
+        for row in rows:
+            row |= {"order": self._order, "bad": digest}
+        self._into.keep_exact(rows, len(raw))
+        for bad in found.bad:
+            self._reject_entity(found, bad, text.start)
+
+    def _reject_event(self, found: Exploded, raw: bytes, offset: int) -> None:
+        reason, message = found.problem or ("", "")
+        self._reject(reason, message, offset, raw, EventId=found.event_id, Source=found.source)
+
+    def _reject_entity(self, found: Exploded, bad: BadEntity, offset: int) -> None:
+        self._reject(
+            bad.reason,
+            bad.message,
+            offset,
+            bad.raw,
+            EntityIndex=bad.index,
+            EventId=found.event_id,
+            Source=found.source,
+        )
+
+    def _reject_object(self, message: str) -> None:
+        self._order = (self._object.number << ORDER_SHIFT) + _LAST_IN_OBJECT
+        self._reject("unreadable_object", message, None, self._object.data)
+
+    def _reject(self, reason: str, message: str, offset: int | None, raw: bytes, **more: Any) -> None:
+        self._into.reject(
+            Reason=reason,
+            Message=message,
+            RawKey=self._object.key,
+            Offset=offset,
+            Raw=raw,
+            order=self._order,
+            **more,
+        )
+
+
+def _window_end(data: bytes, start: int) -> int:
+    """Where a window from ``start`` can end: before the last place that looks like an event's start.
+
+    Where that is wrong (inside a string, say), the window is not well-formed and is read text by text.
+    """
+    limit = start + _WINDOW_BYTES
+    if limit >= len(data):
+        return len(data)
+    last = max(data.rfind(b'}{"', start, limit), data.rfind(b'}\n{"', start, limit))
+    return last + 1 if last > start else len(data)
+
+
+def _not_json(raw: bytes) -> Exploded:
+    return Exploded(problem=("not_json", f"{len(raw)} bytes that are no JSON text"))
+
+
+def _placeholder(found: Exploded) -> dict[str, Any]:
+    return {
+        "Id": found.event_id,
+        "Timestamp": found.time,
+        "EntityId": "",
+        "EntityName": "",
+        "EntityIndex": PLACEHOLDER_INDEX,
+        "dt": found.day,
+        "source": found.source,
+    }

@@ -1,0 +1,211 @@
+"""One JSON text to its rows or to the reason why not, value by value: the rules of the design (part 5) as written.
+
+This is the way for whatever the fast path (:mod:`audit_pipeline.transform.fast`) does not take.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+
+from audit_pipeline.transform.ownership import Window
+from audit_pipeline.transform.times import DAY_MS, epoch_ms
+
+__all__ = ["BadEntity", "Exploded", "actor_type", "explode", "is_safe_source"]
+
+_OBJECT = msgspec.json.Decoder(dict[str, Raw])
+_ARRAY = msgspec.json.Decoder(list[Raw])
+_STRING = msgspec.json.Decoder(str)
+
+_SAFE_SOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,255}", re.ASCII)
+_ACTOR_TYPES: Final = {b"0": "Service", b"1": "User", b"2": "Client"}
+_KINDS: Final = {"{": "an object", "[": "an array", '"': "a string", "t": "true", "f": "false", "n": "null"}
+
+
+class _ProblemError(Exception):
+    """Why a text or an entity cannot become a row."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class BadEntity:
+    """An entity change that cannot become a row; ``raw`` is its text as delivered."""
+
+    index: int
+    reason: str
+    message: str
+    raw: bytes
+
+
+@dataclass(slots=True)
+class Exploded:
+    """What one text holds. With a ``problem`` (reason, message) it holds no rows: the whole text is meant."""
+
+    time: int | None = None
+    event_id: str | None = None
+    source: str | None = None
+    problem: tuple[str, str] | None = None
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    bad: list[BadEntity] = field(default_factory=list)
+
+    @property
+    def day(self) -> int | None:
+        """The event's date as days since 1970, None where it has no readable one."""
+        return None if self.time is None else self.time // DAY_MS
+
+
+def is_safe_source(source: str) -> bool:
+    return _SAFE_SOURCE.fullmatch(source) is not None
+
+
+def actor_type(raw: bytes) -> str | None:
+    """``detail.actor.type`` as text: the three numbers of the contract by name, anything else as it stands."""
+    return _ACTOR_TYPES.get(raw) or _text(Raw(raw))
+
+
+def explode(text: bytes, window: Window) -> Exploded:
+    """Read a text that is JSON."""
+    found = Exploded()
+    if not text.startswith(b"{"):
+        found.problem = ("not_object", f"the text is {_kind(Raw(text))}, not an event object")
+        return found
+    envelope = _OBJECT.decode(text)
+    _identify(found, envelope)
+    try:
+        detail, entities = _check_event(found, envelope, window)
+        actor = _object_or_none(detail.get("actor"), "detail.actor")
+    except _ProblemError as problem:
+        found.problem = (problem.reason, problem.message)
+        return found
+    shared = _event_columns(found, detail, actor)
+    for index, raw in enumerate(entities):
+        try:
+            found.rows.append(shared | _entity_columns(raw) | {"EntityIndex": index})
+        except _ProblemError as problem:
+            found.bad.append(BadEntity(index, problem.reason, problem.message, bytes(raw)))
+    return found
+
+
+def _identify(found: Exploded, envelope: Mapping[str, Raw]) -> None:
+    """What can be told of an event even where something is wrong with it: its id, its source and its time."""
+    found.source = _string(envelope.get("source"))
+    time = _string(envelope.get("time"))
+    found.time = None if time is None else epoch_ms(time)
+    detail = envelope.get("detail")
+    own_id = _string(_OBJECT.decode(detail).get("event_id")) if detail and _is(detail, "{") else None
+    found.event_id = own_id or _string(envelope.get("id")) or None
+
+
+def _check_event(found: Exploded, envelope: Mapping[str, Raw], window: Window) -> tuple[dict[str, Raw], list[Raw]]:
+    """The detail and its entities. The order of the checks is the contract's: the first that fails is named."""
+    if not _required_string(envelope, "id"):
+        raise _ProblemError("missing_field", "id is empty")
+    source = _required_string(envelope, "source")
+    time = _required_string(envelope, "time")
+    detail = _OBJECT.decode(_required(envelope, "detail", "detail", "{"))
+    entities = _ARRAY.decode(_required(detail, "entities", "detail.entities", "["))
+    if not entities:
+        raise _ProblemError("no_entities", "detail.entities is empty")
+    if found.day is None:
+        raise _ProblemError("bad_time", f"time {time[:64]!r} is no RFC 3339 time with an offset")
+    if not window.is_in_range(found.day):
+        raise _ProblemError(
+            "time_out_of_range", f"time {time[:64]!r} is before the first partition or over a day after its delivery"
+        )
+    if not is_safe_source(source):
+        raise _ProblemError("unsafe_source", f"source {source[:300]!r} cannot become the name of a folder")
+    return detail, entities
+
+
+def _event_columns(found: Exploded, detail: Mapping[str, Raw], actor: Mapping[str, Raw]) -> dict[str, Any]:
+    kind = actor.get("type")
+    return {
+        "Id": found.event_id,
+        "Timestamp": found.time,
+        "ActorName": _text(actor.get("name")),
+        "ActorType": None if kind is None else actor_type(bytes(kind)),
+        "EntityType": _text(detail.get("entity_type")),
+        "Action": _text(detail.get("action")),
+        "CorrelationId": _text(detail.get("correlation_id")),
+        "dt": found.day,
+        "source": found.source,
+    }
+
+
+def _entity_columns(raw: Raw) -> dict[str, Any]:
+    if not _is(raw, "{"):
+        raise _ProblemError("wrong_type", f"the entity change is {_kind(raw)}, not an object")
+    change = _OBJECT.decode(raw)
+    reference = change.get("entity")
+    if reference is None or not _is(reference, "{"):
+        raise _ProblemError("wrong_type", f"entity is {_kind(reference)}, not an object")
+    entity = _OBJECT.decode(reference)
+    entity_id, name = _text(entity.get("id")), _text(entity.get("name"))
+    if not entity_id:
+        raise _ProblemError("missing_field", "entity.id is missing, null or empty")
+    if name is None:
+        raise _ProblemError("missing_field", "entity.name is missing or null")
+    parent = _object_or_none(change.get("parent"), "parent")
+    return {
+        "EntityId": entity_id,
+        "EntityName": name,
+        "EntityParentId": _text(parent.get("id")),
+        "EntityParentName": _text(parent.get("name")),
+        "EntityParentType": _text(parent.get("type")),
+        "ChannelCode": _text(change.get("channel_code")),
+        "ChannelAccountCode": _text(change.get("channel_account_code")),
+        "Before": _as_written(change.get("before")),
+        "After": _as_written(change.get("after")),
+    }
+
+
+def _required(fields: Mapping[str, Raw], name: str, path: str, first: str) -> Raw:
+    value = fields.get(name)
+    if value is None or _is(value, "n"):
+        raise _ProblemError("missing_field", f"{path} is missing or null")
+    if not _is(value, first):
+        raise _ProblemError("wrong_type", f"{path} is {_kind(value)}, not {_KINDS[first]}")
+    return value
+
+
+def _required_string(fields: Mapping[str, Raw], name: str) -> str:
+    return _STRING.decode(_required(fields, name, name, '"'))
+
+
+def _object_or_none(value: Raw | None, path: str) -> dict[str, Raw]:
+    if value is None or _is(value, "n"):
+        return {}
+    if not _is(value, "{"):
+        raise _ProblemError("wrong_type", f"{path} is {_kind(value)}, neither null nor an object")
+    return _OBJECT.decode(value)
+
+
+def _string(value: Raw | None) -> str | None:
+    return _STRING.decode(value) if value is not None and _is(value, '"') else None
+
+
+def _text(value: Raw | None) -> str | None:
+    """A text column's value: a string's content, of anything else the text as written; null is None."""
+    if value is None or _is(value, "n"):
+        return None
+    return _STRING.decode(value) if _is(value, '"') else bytes(value).decode()
+
+
+def _as_written(value: Raw | None) -> str | None:
+    """Evidence: the text as delivered, whatever stands there; null is None."""
+    return None if value is None or _is(value, "n") else bytes(value).decode()
+
+
+def _is(value: Raw, first: str) -> bool:
+    return memoryview(value)[0] == ord(first)
+
+
+def _kind(value: Raw | None) -> str:
+    return "missing" if value is None else _KINDS.get(chr(memoryview(value)[0]), "a number")

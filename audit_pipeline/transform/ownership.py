@@ -1,0 +1,52 @@
+"""Which run owns which event (design, part 4)."""
+
+from dataclasses import dataclass
+from datetime import date
+
+from audit_pipeline.store.layout import DeliveryHour
+from audit_pipeline.transform.times import day_number
+
+__all__ = ["Scope", "Window"]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The event dates, as days since 1970, that a run owns among the events of one object.
+
+    Events without a readable date, and those whose date is out of range, belong to the delivery day's own run.
+    """
+
+    is_own_day: bool
+    partition: int
+    earliest: int
+    latest: int
+    left_to_previous: bool
+
+    def is_in_range(self, day: int) -> bool:
+        return self.earliest <= day <= self.latest
+
+    def owns(self, day: int | None) -> bool:
+        if day is None or not self.is_in_range(day):
+            return self.is_own_day
+        if not self.is_own_day:
+            return day == self.partition
+        return not (self.left_to_previous and day == self.partition - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What one run of ``partition`` owns."""
+
+    partition: date
+    grace_hours: int
+    first_partition: date
+
+    def window(self, hour: DeliveryHour) -> Window:
+        """What the run owns of an object delivered in ``hour``."""
+        return Window(
+            is_own_day=hour.day == self.partition,
+            partition=day_number(self.partition),
+            earliest=day_number(self.first_partition),
+            latest=day_number(hour.day) + 1,
+            left_to_previous=hour.hour < self.grace_hours,
+        )

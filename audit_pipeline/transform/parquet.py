@@ -1,0 +1,128 @@
+"""Sorted rows to Parquet files: the same rows give the same bytes, however they were cut into blocks on the way."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from audit_pipeline.contract.columns import QUARANTINE_SCHEMA, ROW_SCHEMA
+
+__all__ = ["TimeRange", "write_quarantine", "write_rows"]
+
+#: A row group is what a reader can skip: small enough that a look-up by entity skips nearly all of a day.
+_GROUP_ROWS: Final = 32_768
+#: Bytes of text in a row group, where rows are large.
+_GROUP_BYTES: Final = 64 << 20
+#: Row groups in a file: about 300 MB of Parquet for rows of the usual size.
+_FILE_GROUPS: Final = 64
+
+#: Columns of few different values in a row group. For the rest a dictionary costs time and saves nothing.
+_DICTIONARY: Final = [
+    "ActorName",
+    "ActorType",
+    "EntityType",
+    "EntityParentType",
+    "ChannelCode",
+    "ChannelAccountCode",
+    "Action",
+    "EntityIndex",
+]
+#: Columns that people look things up by, and that min and max say nothing about.
+_BLOOM: Final = ["EntityId", "EntityParentId", "ActorName", "CorrelationId"]
+_BLOOM_FALSE_POSITIVES: Final = 0.05
+_SORTED_BY: Final = ("Timestamp", "Id", "EntityIndex")
+
+_COMMON: Final[dict[str, Any]] = {
+    "compression": "zstd",
+    "compression_level": 1,
+    "write_page_index": True,
+    "write_page_checksum": True,
+    "store_schema": False,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TimeRange:
+    """The first and the last Timestamp (ms since 1970) of a file."""
+
+    first: int
+    last: int
+
+
+def write_rows(blocks: Iterable[pa.Table], new_sink: Callable[[int], pa.NativeFile]) -> list[TimeRange]:
+    """Write blocks of rows in order; ``new_sink`` opens the file of a number, from 0. No rows, no files."""
+    written: list[TimeRange] = []
+    groups = _row_groups(blocks)
+    group = next(groups, None)
+    while group is not None:
+        first = last = group
+        with (
+            new_sink(len(written)) as sink,
+            pq.ParquetWriter(sink, ROW_SCHEMA, **_COMMON, **_row_options(len(group))) as writer,
+        ):
+            for _ in range(_FILE_GROUPS):
+                writer.write_table(group, row_group_size=len(group))
+                last, group = group, next(groups, None)
+                if group is None:
+                    break
+        written.append(TimeRange(_time(first, 0), _time(last, len(last) - 1)))
+    return written
+
+
+def write_quarantine(records: Iterable[pa.Table], sink: pa.NativeFile) -> None:
+    """Write quarantine records in the order given."""
+    with pq.ParquetWriter(sink, QUARANTINE_SCHEMA, **_COMMON, use_dictionary=["Reason", "RawKey", "Source"]) as writer:
+        for table in records:
+            writer.write_table(table.select(QUARANTINE_SCHEMA.names), row_group_size=max(1, len(table)))
+
+
+def _row_options(first_group_rows: int) -> dict[str, Any]:
+    # a filter is sized by what it is to hold: for ten rows the size for a full group would be most of the file
+    bloom = {"ndv": first_group_rows, "fpp": _BLOOM_FALSE_POSITIVES}
+    return {
+        "use_dictionary": _DICTIONARY,
+        "bloom_filter_options": dict.fromkeys(_BLOOM, bloom),
+        "sorting_columns": [pq.SortingColumn(ROW_SCHEMA.get_field_index(name)) for name in _SORTED_BY],
+    }
+
+
+def _row_groups(blocks: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Tables that each become one row group. Where they end follows from the rows alone, not from the blocks."""
+    held: list[pa.Table] = []
+    held_rows = held_bytes = 0
+    for block in blocks:
+        rest = block.select(ROW_SCHEMA.names)
+        while len(rest):
+            sizes = np.cumsum(_row_bytes(rest))
+            by_bytes = int(np.searchsorted(sizes, _GROUP_BYTES - held_bytes)) + 1
+            room = min(by_bytes, _GROUP_ROWS - held_rows)
+            taken, rest = rest.slice(0, room), rest.slice(room)
+            held.append(taken)
+            held_rows += len(taken)
+            held_bytes += int(sizes[len(taken) - 1])
+            if held_rows == _GROUP_ROWS or held_bytes >= _GROUP_BYTES:
+                yield _as_one(held)
+                held, held_rows, held_bytes = [], 0, 0
+    if held:
+        yield _as_one(held)
+
+
+def _as_one(tables: Sequence[pa.Table]) -> pa.Table:
+    return pa.concat_tables(tables).combine_chunks().cast(ROW_SCHEMA)
+
+
+def _row_bytes(rows: pa.Table) -> np.ndarray[Any, np.dtype[np.int64]]:
+    total = np.zeros(len(rows), np.int64)
+    for column in rows.columns:
+        if pa.types.is_string(column.type):
+            total += pc.fill_null(pc.binary_length(column), 0).to_numpy()
+    return total
+
+
+def _time(rows: pa.Table, index: int) -> int:
+    milliseconds: int = rows["Timestamp"][index].value
+    return milliseconds
