@@ -1,0 +1,47 @@
+# Needs: Python 3.11 and make. Everything else goes into .venv.
+PYTHON ?= python3.11
+BIN := .venv/bin
+DEMO := .demo
+EVENTS ?= 5000
+DAYS ?= 7
+
+.PHONY: demo dev test lint types bench clean
+
+demo: .venv/.installed  ## a week of raw hour folders through Dagster, its checks, and a query
+	$(BIN)/audit-pipeline demo --folder $(DEMO) --days $(DAYS) --events-per-day $(EVENTS)
+
+dev: .venv/.installed  ## Dagster's UI and daemon on http://localhost:3000, on the demo's store
+	@test -f $(DEMO)/env || { echo "run 'make demo' first: the UI shows its store"; exit 1; }
+	set -a && . ./$(DEMO)/env && set +a && $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p 3000
+
+test: .venv/.installed-dev  ## every test
+	$(BIN)/pytest
+
+lint: .venv/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/.installed-dev
+	$(BIN)/mypy
+
+bench: .venv/.installed-bench  ## speed and memory beside DuckDB's and the seed's Spark job (needs Java 17)
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf .venv $(DEMO)
+
+.venv/.created:
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.installed: .venv/.created pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+.venv/.installed-dev: .venv/.created pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@ .venv/.installed
+
+.venv/.installed-bench: .venv/.created pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	@touch $@ .venv/.installed
