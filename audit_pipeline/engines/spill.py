@@ -26,7 +26,8 @@ Place = tuple[int, str]
 
 _PIECE_BYTES: Final = 1 << 20
 _PIECE_ROWS: Final = 8192
-_OPTIONS: Final = pa.ipc.IpcWriteOptions(compression="lz4")
+#: Arrow writes each of a piece's many buffers by itself.
+_WRITE_BUFFER_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def write_run(rows: pa.Table, path: Path) -> tuple[RunFile, pa.Table]:
     size = max(1, min(_PIECE_ROWS, _PIECE_BYTES * len(rows) // max(1, rows.nbytes)))
     times = rows["Timestamp"].cast(pa.int64())
     number = 0
-    with pa.ipc.new_file(path, rows.schema, options=_OPTIONS) as writer:
+    with _new_file(path, rows.schema) as writer:
         for place, start, end in _places(rows):
             numbers, first = pieces[place] = ([], [])
             for at in range(start, end, size):
@@ -86,14 +87,14 @@ def write_run(rows: pa.Table, path: Path) -> tuple[RunFile, pa.Table]:
 
 
 def write_table(table: pa.Table, path: Path) -> Path:
-    with pa.ipc.new_file(path, table.schema, options=_OPTIONS) as writer:
+    with _new_file(path, table.schema) as writer:
         writer.write_table(table, max_chunksize=1 << 16)
     return path
 
 
 def read_tables(path: Path) -> Iterator[pa.Table]:
     """The table of a file, a part at a time."""
-    with pa.memory_map(str(path)) as source:
+    with pa.OSFile(str(path)) as source:
         reader = pa.ipc.open_file(source)
         for number in range(reader.num_record_batches):
             yield pa.Table.from_batches([reader.get_batch(number)])
@@ -111,6 +112,17 @@ def _places(rows: pa.Table) -> Iterator[tuple[Place, int, int]]:
         yield (int(days[start]), sources.dictionary[int(codes[start])].as_py()), start, end
 
 
+@contextmanager
+def _new_file(path: Path, schema: pa.Schema) -> Iterator[Any]:
+    # uncompressed: compressing costs more than a third of all the decoding, and the files live for seconds
+    with (
+        pa.output_stream(str(path), compression=None, buffer_size=_WRITE_BUFFER_BYTES) as sink,
+        pa.ipc.new_file(sink, schema) as writer,
+    ):
+        yield writer
+
+
 @lru_cache(maxsize=64)
 def _open(path: Path) -> Any:
-    return pa.ipc.open_file(pa.memory_map(str(path)))
+    # not memory-mapped: mapped pages would count as this process's memory
+    return pa.ipc.open_file(pa.OSFile(str(path)))

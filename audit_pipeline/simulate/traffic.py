@@ -158,7 +158,7 @@ def midnight(day: date) -> float:
 def _published_before(slot_of_day: int, per_day: int) -> int:
     """Events that a day has seen when a slot begins."""
     hour, slot = divmod(slot_of_day, _SLOTS_AN_HOUR)
-    within = _BY_HOUR[hour] * slot if slot else 0
+    within = _BY_HOUR[hour] * slot if slot else 0  # the day's end is hour 24, slot 0
     return per_day * (_CUMULATIVE[hour] * _SLOTS_AN_HOUR + within) // (_CUMULATIVE[-1] * _SLOTS_AN_HOUR)
 
 

@@ -3,13 +3,13 @@
 ``obstore`` does the work. S3 credentials, region and endpoint come from the standard ``AWS_*`` variables.
 """
 
-import asyncio
 import hashlib
 import io
 import os
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -32,7 +32,7 @@ __all__ = ["ObjectInfo", "Store", "open_store"]
 #: Requests in flight while a day's objects are read; a day at a low event rate is 1,440 small objects.
 _READ_CONCURRENCY: Final = 32
 #: Bytes read ahead of the caller, so that a slow caller does not fill the memory.
-_READ_AHEAD_BYTES: Final = 32 << 20
+_READ_AHEAD_BYTES: Final = 16 << 20
 
 #: In a local lake, where a file is written before it is renamed into place.
 _STAGING: Final = "auditlog_staging"
@@ -119,40 +119,23 @@ class Store:
 
         Each must still be the object that was listed: :class:`RawChangedError` else.
         """
-        with asyncio.Runner() as runner:
-            stream = self._read_ahead(objects)
-            while (item := runner.run(_anext_or_none(stream))) is not None:
-                yield item
-
-    async def _read_ahead(self, objects: Sequence[ObjectInfo]) -> AsyncIterator[tuple[ObjectInfo, bytes]]:
         waiting = deque(objects)
-        flying: deque[tuple[ObjectInfo, asyncio.Task[bytes]]] = deque()
+        flying: deque[tuple[ObjectInfo, Future[bytes]]] = deque()
         bytes_flying = 0
-        try:
-            while waiting or flying:
-                while waiting and len(flying) < _READ_CONCURRENCY:
-                    if flying and bytes_flying + waiting[0].size > _READ_AHEAD_BYTES:
-                        break
-                    info = waiting.popleft()
-                    bytes_flying += info.size
-                    flying.append((info, asyncio.create_task(self._get_async(info))))
-                info, task = flying.popleft()
-                data = await task
-                bytes_flying -= info.size
-                yield info, data
-        finally:
-            for _, task in flying:
-                task.cancel()
-
-    async def _get_async(self, info: ObjectInfo) -> bytes:
-        try:
-            options: Any = {"if_match": info.e_tag} if info.e_tag else None
-            response = await obstore.get_async(self._inner, info.key, options=options)
-            return bytes(await response.bytes_async())
-        except (NotFoundError, FileNotFoundError, PreconditionError) as error:
-            raise self._changed(info.key) from error
-        except BaseError as error:
-            raise self._failure("read", info.key, error) from error
+        with ThreadPoolExecutor(_READ_CONCURRENCY, thread_name_prefix="read") as pool:
+            try:
+                while waiting or flying:
+                    while waiting and len(flying) < _READ_CONCURRENCY:
+                        if flying and bytes_flying + waiting[0].size > _READ_AHEAD_BYTES:
+                            break
+                        info = waiting.popleft()
+                        bytes_flying += info.size
+                        flying.append((info, pool.submit(self.get, info.key, if_match=info.e_tag)))
+                    info, data = flying.popleft()
+                    yield info, data.result()
+                    bytes_flying -= info.size
+            finally:
+                pool.shutdown(cancel_futures=True)
 
     def put(self, key: str, data: bytes | Path) -> None:
         """Write an object whole, over what may be there. ``data`` is bytes or a local file."""
@@ -219,10 +202,6 @@ class _RangeReader(io.RawIOBase):
         data = self._store.get_range(self._info.key, self._position, length) if length > 0 else b""
         self._position += len(data)
         return data
-
-
-async def _anext_or_none(stream: AsyncIterator[tuple[ObjectInfo, bytes]]) -> tuple[ObjectInfo, bytes] | None:
-    return await anext(stream, None)
 
 
 def open_store(url: str, *, create: bool = False) -> Store:

@@ -31,6 +31,8 @@ __all__ = ["Counts", "Decoded", "RawObject", "decode", "decode_batches", "find_t
 
 #: Bytes of text that are decoded at once: what comes of them fits the processor's cache.
 _WINDOW_BYTES: Final = 512 << 10
+#: After a window with something wrong in it, the next ones are so small, to find it without reading much text by text.
+_SMALLEST_WINDOW_BYTES: Final = 16 << 10
 _LAST_IN_OBJECT: Final = (1 << ORDER_SHIFT) - 1
 
 
@@ -196,19 +198,21 @@ class _ObjectDecoder:
             self._reject_object(found.unreadable)
 
     def _read(self, data: bytes, is_cut: bool, stack_depth: int) -> None:
-        position = 0
+        position, size = 0, _WINDOW_BYTES
         while position < len(data):
-            end = _window_end(data, position)
+            end = _window_end(data, position, size)
             texts.fast_nesting(stack_depth)
             if self._read_fast(data[position:end]):
-                position = end
+                position, size = end, min(2 * size, _WINDOW_BYTES)
+            elif size > _SMALLEST_WINDOW_BYTES and end - position > _SMALLEST_WINDOW_BYTES:
+                size = max(size // 8, _SMALLEST_WINDOW_BYTES)
             else:
                 texts.thorough_nesting(stack_depth)
                 position = self._read_exactly(data, position, end, is_cut)
 
-    def _read_fast(self, window: bytes) -> bool:
-        """Whether the window was well-formed events and nothing else, all in range."""
-        events = fast.read_events(window)
+    def _read_fast(self, text: bytes) -> bool:
+        """Whether the text was well-formed events and nothing else, all in range."""
+        events = fast.read_events(text)
         if events is None or not fast.has_safe_sources(events):
             return False
         epochs = self._into.epochs(events)
@@ -218,19 +222,18 @@ class _ObjectDecoder:
             return False
         times = np.array(epochs, np.int64)
         days = times // DAY_MS
-        if self._window.is_own_day and not (
-            self._window.is_in_range(days.min()) and self._window.is_in_range(days.max())
-        ):
+        first, last = int(days.min()), int(days.max())
+        if self._window.is_own_day and not (self._window.is_in_range(first) and self._window.is_in_range(last)):
             return False
         orders = np.arange(self._order, self._order + len(events), dtype=np.uint64)
         self._order += len(events)
         self._into.counts.read += len(events)
-        owned = np.fromiter(map(self._window.owns, days.tolist()), np.bool_, len(events))
-        if not owned.all():
+        if not (first == last and self._window.owns(first)):
+            owned = np.fromiter(map(self._window.owns, days.tolist()), np.bool_, len(events))
             self._into.counts.deferred += int(len(events) - owned.sum())
             events = [event for event, is_ours in zip(events, owned.tolist(), strict=True) if is_ours]
             times, orders = times[owned], orders[owned]
-        self._into.keep(events, times, orders, len(window))
+        self._into.keep(events, times, orders, len(text))
         return True
 
     def _read_exactly(self, data: bytes, position: int, end: int, is_cut: bool) -> int:
@@ -240,12 +243,17 @@ class _ObjectDecoder:
                 return text.start
             if is_cut and not text.is_json and not data[text.end :].strip():
                 break  # the text that the cut goes through is part of the unreadable object's record
-            self._into.counts.read += 1
-            self._take_text(data[text.start : text.end], text)
-            self._order += 1
+            raw = data[text.start : text.end]
+            if not (text.is_json and self._read_fast(raw)):
+                self._take_text(raw, text)
         return len(data)
 
     def _take_text(self, raw: bytes, text: texts.Text) -> None:
+        self._into.counts.read += 1
+        self._explode(raw, text)
+        self._order += 1
+
+    def _explode(self, raw: bytes, text: texts.Text) -> None:
         found = explode(raw, self._window) if text.is_json else _not_json(raw)
         if not self._window.owns(found.day):
             self._into.counts.deferred += 1
@@ -293,16 +301,19 @@ class _ObjectDecoder:
         )
 
 
-def _window_end(data: bytes, start: int) -> int:
+def _window_end(data: bytes, start: int, size: int) -> int:
     """Where a window from ``start`` can end: before the last place that looks like an event's start.
 
     Where that is wrong (inside a string, say), the window is not well-formed and is read text by text.
     """
-    limit = start + _WINDOW_BYTES
+    limit = start + size
     if limit >= len(data):
         return len(data)
-    last = max(data.rfind(b'}{"', start, limit), data.rfind(b'}\n{"', start, limit))
-    return last + 1 if last > start else len(data)
+    for search_from in (max(start, limit - _SMALLEST_WINDOW_BYTES), start):
+        last = max(data.rfind(b'}{"', search_from, limit), data.rfind(b'}\n{"', search_from, limit))
+        if last > start:
+            return last + 1
+    return len(data)
 
 
 def _not_json(raw: bytes) -> Exploded:

@@ -16,6 +16,7 @@ from msgspec import Meta, Raw, Struct
 
 from audit_pipeline.transform.exact import actor_type, is_safe_source
 from audit_pipeline.transform.rows import DECODED_SCHEMA
+from audit_pipeline.transform.texts import is_broken_utf8
 from audit_pipeline.transform.times import DAY_MS
 
 __all__ = ["Event", "has_safe_sources", "read_events", "to_table"]
@@ -95,10 +96,10 @@ _safe_sources = _Cache(is_safe_source)
 def read_events(window: bytes) -> list[Event] | None:
     """The events of a window, or None where it holds anything else too."""
     try:
-        if not window.isascii():
-            window.decode()
+        if is_broken_utf8(window):
+            return None
         return _EVENTS.decode_lines(window)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, RecursionError):
         return None
 
 
@@ -115,7 +116,8 @@ def to_table(events: list[Event], times: npt.NDArray[np.int64], orders: npt.NDAr
     columns = _event_columns(events, details, times, orders)
     if len(changes) > len(events):
         of_event = pa.array(np.repeat(np.arange(len(events)), counts))
-        columns = {name: column.take(of_event) for name, column in columns.items()}
+        repeated = pa.RecordBatch.from_pydict(columns).take(of_event)
+        columns = dict(zip(columns, repeated.columns, strict=True))
     columns |= _change_columns(changes)
     first = np.repeat(np.cumsum(counts) - counts, counts)
     columns["EntityIndex"] = pa.array(np.arange(len(changes)) - first, pa.int32())

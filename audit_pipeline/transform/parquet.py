@@ -31,6 +31,8 @@ _DICTIONARY: Final = [
     "Action",
     "EntityIndex",
 ]
+#: Their least and greatest values tell nobody anything.
+_EVIDENCE: Final = ("Before", "After")
 #: Columns that people look things up by, and that min and max say nothing about.
 _BLOOM: Final = ["EntityId", "EntityParentId", "ActorName", "CorrelationId"]
 _BLOOM_FALSE_POSITIVES: Final = 0.05
@@ -85,6 +87,7 @@ def _row_options(first_group_rows: int) -> dict[str, Any]:
     bloom = {"ndv": first_group_rows, "fpp": _BLOOM_FALSE_POSITIVES}
     return {
         "use_dictionary": _DICTIONARY,
+        "write_statistics": [name for name in ROW_SCHEMA.names if name not in _EVIDENCE],
         "bloom_filter_options": dict.fromkeys(_BLOOM, bloom),
         "sorting_columns": [pq.SortingColumn(ROW_SCHEMA.get_field_index(name)) for name in _SORTED_BY],
     }
@@ -93,29 +96,36 @@ def _row_options(first_group_rows: int) -> dict[str, Any]:
 def _row_groups(blocks: Iterable[pa.Table]) -> Iterator[pa.Table]:
     """Tables that each become one row group. Where they end follows from the rows alone, not from the blocks."""
     held: list[pa.Table] = []
-    held_rows = held_bytes = 0
     for block in blocks:
         rest = block.select(ROW_SCHEMA.names)
         while len(rest):
-            sizes = np.cumsum(_row_bytes(rest))
-            by_bytes = int(np.searchsorted(sizes, _GROUP_BYTES - held_bytes)) + 1
-            room = min(by_bytes, _GROUP_ROWS - held_rows)
-            taken, rest = rest.slice(0, room), rest.slice(room)
-            held.append(taken)
-            held_rows += len(taken)
-            held_bytes += int(sizes[len(taken) - 1])
-            if held_rows == _GROUP_ROWS or held_bytes >= _GROUP_BYTES:
+            room, is_full = _room(held, rest)
+            held.append(rest.slice(0, room))
+            rest = rest.slice(room)
+            if is_full:
                 yield _as_one(held)
-                held, held_rows, held_bytes = [], 0, 0
+                held = []
     if held:
         yield _as_one(held)
+
+
+def _room(held: Sequence[pa.Table], rest: pa.Table) -> tuple[int, bool]:
+    """How many rows of ``rest`` still go into the group of ``held``, and whether it is full then."""
+    by_rows = _GROUP_ROWS - sum(len(table) for table in held)
+    # Arrow's own size is never less than the text in it, and costs nothing to ask for
+    if sum(table.nbytes for table in held) + rest.nbytes < _GROUP_BYTES:
+        return min(by_rows, len(rest)), by_rows <= len(rest)
+    sizes = np.cumsum(_text_bytes(rest)) + sum(int(_text_bytes(table).sum()) for table in held)
+    by_bytes = int(np.searchsorted(sizes, _GROUP_BYTES)) + 1
+    room = min(by_rows, by_bytes)
+    return min(room, len(rest)), room <= len(rest)
 
 
 def _as_one(tables: Sequence[pa.Table]) -> pa.Table:
     return pa.concat_tables(tables).combine_chunks().cast(ROW_SCHEMA)
 
 
-def _row_bytes(rows: pa.Table) -> np.ndarray[Any, np.dtype[np.int64]]:
+def _text_bytes(rows: pa.Table) -> np.ndarray[Any, np.dtype[np.int64]]:
     total = np.zeros(len(rows), np.int64)
     for column in rows.columns:
         if pa.types.is_string(column.type):

@@ -44,11 +44,15 @@ def epoch_ms(text: str) -> int | None:
 
 
 class EpochCache(dict[str, int | None]):
-    """:func:`epoch_ms` with a memory: a day at whole seconds has 86,400 different times, however many events."""
+    """:func:`epoch_ms` with a memory: a day has 86,400 different seconds, however many events."""
 
     _SIZE: Final = 100_000
 
     def __missing__(self, text: str) -> int | None:
+        second, fraction = text[:19], text[19:-1]
+        if fraction[:1] == "." and text[-1] == "Z" and fraction[1:].isdecimal() and text.isascii():
+            whole = self[f"{second}Z"]
+            return None if whole is None else whole + int(fraction[1:4].ljust(3, "0"))
         if len(self) >= self._SIZE:
             self.clear()
         value = self[text] = epoch_ms(text)

@@ -1,0 +1,190 @@
+"""The table in DuckDB: views over the lake's Parquet files, in a folder or in S3, with no server behind them."""
+
+import os
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import date
+from importlib.resources import files
+from typing import Final
+from urllib.parse import urlsplit
+
+import duckdb
+import pyarrow as pa
+
+from audit_pipeline.catalog.table import DayInTable
+from audit_pipeline.contract.columns import PARTITION_COLUMNS, QUARANTINE_SCHEMA, ROW_SCHEMA
+from audit_pipeline.errors import SettingsError, StoreError
+from audit_pipeline.settings import Settings
+from audit_pipeline.store.layout import QUARANTINE_PREFIX, TABLE_PREFIX, dt_prefix
+from audit_pipeline.store.manifest import Manifest
+from audit_pipeline.store.objects import Store, open_store
+
+__all__ = ["DuckDBTable", "connect"]
+
+TABLE: Final = "auditlog"
+QUARANTINE: Final = "auditlog_quarantine"
+
+_SQL_TYPES: Final = {
+    pa.string(): "VARCHAR",
+    pa.timestamp("ms"): "TIMESTAMP",
+    pa.int32(): "INTEGER",
+    pa.int64(): "BIGINT",
+    pa.binary(): "BLOB",
+}
+
+
+def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
+    """A connection with the views ``auditlog`` and ``auditlog_quarantine`` over the lake as it is now.
+
+    A lake without files gives empty views with the same columns.
+    """
+    lake = _open_lake(settings)
+    connection = _connect(settings, lake)
+    rows = _Files(lake, [f"{TABLE_PREFIX}/dt=*/source=*/*.parquet"], ROW_SCHEMA, PARTITION_COLUMNS)
+    quarantine = _Files(lake, [f"{QUARANTINE_PREFIX}/dt=*/*.parquet"], QUARANTINE_SCHEMA, PARTITION_COLUMNS[:1])
+    for name, found in ((TABLE, rows), (QUARANTINE, quarantine)):
+        found.create_view(connection, name)
+    return connection
+
+
+class DuckDBTable:
+    """The stand-in for Athena: nothing to create, for every query reads the lake's files as they are."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    @property
+    def location(self) -> str:
+        return f"DuckDB view {TABLE} over {_open_lake(self._settings).url_of(TABLE_PREFIX)}"
+
+    def define(self) -> None:
+        pass
+
+    def look_up(self, manifest: Manifest) -> DayInTable:
+        lake = _open_lake(self._settings)
+        dates = sorted({manifest.partition} | {output.dt for output in manifest.outputs})
+        patterns = [f"{dt_prefix(dt)}source=*/*.parquet" for dt in dates if _has_files(lake, dt)]
+        with _connect(self._settings, lake) as connection:
+            _Files(lake, patterns, ROW_SCHEMA, PARTITION_COLUMNS).create_view(connection, TABLE, with_filename=True)
+            try:
+                return _look_up(connection, manifest.partition)
+            except duckdb.Error as error:
+                raise StoreError(f"the table cannot be queried for {manifest.partition}: {error}") from error
+
+
+def _look_up(connection: duckdb.DuckDBPyConnection, partition: date) -> DayInTable:
+    day = partition.isoformat()
+    counted = connection.execute(
+        f"""SELECT dt = $day, starts_with(parse_filename(filename), $day), hour("Timestamp"), count(*)
+            FROM {TABLE} GROUP BY ALL""",
+        {"day": day},
+    ).fetchall()
+    by_hour: Counter[int] = Counter()
+    for is_of_date, _, hour, rows in counted:
+        if is_of_date:
+            by_hour[hour] += rows
+    return DayInTable(
+        rows_owned=sum(rows for _, is_owned, _, rows in counted if is_owned),
+        rows_of_date=by_hour.total(),
+        rows_by_hour=dict(sorted(by_hour.items())),
+    )
+
+
+class _Files:
+    """Parquet files of one schema under path patterns of the lake."""
+
+    def __init__(self, lake: Store, patterns: Sequence[str], schema: pa.Schema, partition_columns: Sequence[str]):
+        base = _literal_pattern(str(lake.root)) if lake.root is not None else _literal_pattern(lake.url)
+        self._patterns = [f"{base}/{pattern}" for pattern in patterns]
+        self._schema = schema
+        self._partition_columns = partition_columns
+
+    def create_view(self, connection: duckdb.DuckDBPyConnection, name: str, *, with_filename: bool = False) -> None:
+        extra = ["filename"] if with_filename else []
+        if self._patterns:
+            columns = ", ".join(_quoted(c) for c in [*self._schema.names, *self._partition_columns, *extra])
+            try:
+                connection.execute(f"CREATE VIEW {name} AS SELECT {columns} FROM {self._scan(with_filename)}")
+                return
+            except duckdb.IOException as error:
+                if "No files found that match" not in str(error):
+                    raise StoreError(f"the lake cannot be queried: {error}") from error
+            except duckdb.Error as error:
+                raise StoreError(f"the lake cannot be queried: {error}") from error
+        connection.execute(f"CREATE VIEW {name} AS {self._nothing(extra)}")
+
+    def _scan(self, with_filename: bool) -> str:
+        paths = ", ".join(_text(pattern) for pattern in self._patterns)
+        # without its types, DuckDB would make a date of dt, and numbers of sources that look like some
+        types = ", ".join(f"{_quoted(column)}: VARCHAR" for column in self._partition_columns)
+        options = f"hive_partitioning = true, hive_types = {{{types}}}, filename = {str(with_filename).lower()}"
+        return f"read_parquet([{paths}], {options})"
+
+    def _nothing(self, extra: Iterable[str]) -> str:
+        typed = [(field.name, _SQL_TYPES[field.type]) for field in self._schema]
+        typed += [(column, "VARCHAR") for column in [*self._partition_columns, *extra]]
+        return "SELECT " + ", ".join(f"NULL::{kind} AS {_quoted(column)}" for column, kind in typed) + " WHERE false"
+
+
+def _open_lake(settings: Settings) -> Store:
+    lake = open_store(settings.lake_url, create=True)
+    # DuckDB reads partition columns from the whole path, and of two the first
+    if found := re.search(rf"(?:^|/)((?:{'|'.join(PARTITION_COLUMNS)})=[^/]*)(?:/|$)", lake.url):
+        raise SettingsError(f"a lake cannot lie under {found[1]!r}, which is taken for a partition: {lake.url}")
+    return lake
+
+
+def _has_files(lake: Store, dt: date) -> bool:
+    return any(info.key.endswith(".parquet") for info in lake.list(dt_prefix(dt).rstrip("/")))
+
+
+def _connect(settings: Settings, lake: Store) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(
+        config={
+            "memory_limit": f"{settings.memory_mb}MiB",
+            "threads": settings.workers,
+            "temp_directory": str(settings.scratch_dir or tempfile.gettempdir()),
+            # it would look for extensions on the internet
+            "autoinstall_known_extensions": False,
+        }
+    )
+    if lake.root is None:
+        _prepare_s3(connection)
+    return connection
+
+
+def _prepare_s3(connection: duckdb.DuckDBPyConnection) -> None:
+    missing = [name for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY") if not os.environ.get(name)]
+    if missing:
+        raise SettingsError(f"DuckDB reads a lake in S3 with keys from the environment: {', '.join(missing)} not set")
+    # INSTALL would download it; the package holds the signed file of just this release
+    extension = files("duckdb_extension_httpfs") / "extensions" / f"v{duckdb.__version__}" / "httpfs.duckdb_extension"
+    connection.execute(f"LOAD {_text(str(extension))}")
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    options = {
+        "KEY_ID": os.environ["AWS_ACCESS_KEY_ID"],
+        "SECRET": os.environ["AWS_SECRET_ACCESS_KEY"],
+        "SESSION_TOKEN": os.environ.get("AWS_SESSION_TOKEN", ""),
+        "REGION": os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1",
+    }
+    if endpoint:
+        # stand-ins answer on a plain address, where a bucket cannot be part of the host name
+        url = urlsplit(endpoint)
+        options |= {"ENDPOINT": url.netloc, "URL_STYLE": "path", "USE_SSL": str(url.scheme == "https").lower()}
+    given = ", ".join(f"{name} {_text(value)}" for name, value in options.items() if value)
+    connection.execute(f"CREATE SECRET lake (TYPE s3, {given})")
+
+
+def _literal_pattern(path: str) -> str:
+    """A pattern that matches just this path."""
+    return re.sub(r"([\[*?])", r"[\1]", path)
+
+
+def _quoted(identifier: str) -> str:
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

@@ -1,0 +1,66 @@
+"""The typer application: the commands, what they share, and how an error leaves the process."""
+
+import sys
+from typing import Annotated, Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+from audit_pipeline import __version__
+from audit_pipeline.cli.demo import demo
+from audit_pipeline.cli.exits import MEANINGS, ExitCode, exit_code_of
+from audit_pipeline.cli.materialize import materialize
+from audit_pipeline.cli.output import printable
+from audit_pipeline.cli.quarantine import quarantine
+from audit_pipeline.cli.simulate import simulate
+from audit_pipeline.cli.status import status
+from audit_pipeline.errors import AuditPipelineError
+
+__all__ = ["app"]
+
+_EPILOG: Final = "\n".join(
+    [
+        "Settings come from AUDIT_* environment variables or a .env file: AUDIT_RAW_URL, AUDIT_LAKE_URL and "
+        "AUDIT_START_DATE are needed.\n",
+        "Exit codes:",
+        *(f"  {code.value:<3}  {meaning}" for code, meaning in MEANINGS.items()),
+    ]
+)
+
+
+class _Group(TyperGroup):
+    """Turns an error that a user can act on into one line on stderr and its exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except AuditPipelineError as error:
+            print(f"error: {printable(str(error))}", file=sys.stderr)
+            raise typer.Exit(exit_code_of(error)) from None
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
+
+
+app = typer.Typer(
+    cls=_Group, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich"
+)
+
+
+@app.callback(epilog=_EPILOG)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
+) -> None:
+    """Raw audit events in hour folders become exact, queryable Parquet."""
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+def _unwrapped(text: str) -> str:
+    """The paragraphs of a docstring, a line each: typer would keep the source's line breaks."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+
+
+for _command in (simulate, materialize, status, quarantine, demo):
+    app.command(help=_unwrapped(_command.__doc__ or ""), epilog=_EPILOG)(_command)

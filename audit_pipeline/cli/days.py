@@ -1,0 +1,143 @@
+"""What is known of each day: its manifest, its checks, and whether raw has changed since it ran."""
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+
+from audit_pipeline.engines.plan import list_inputs
+from audit_pipeline.errors import SettingsError
+from audit_pipeline.settings import Settings
+from audit_pipeline.store.layout import MANIFEST_PREFIX
+from audit_pipeline.store.manifest import InputObject, Manifest, read_manifest
+from audit_pipeline.store.objects import ObjectInfo, Store, open_store
+
+__all__ = ["DayStatus", "RawChanges", "choose_days", "days_between", "open_lake", "open_raw", "survey", "yesterday"]
+
+#: Days that are shown where no range is given.
+_DEFAULT_DAYS: Final = 31
+_CONCURRENCY: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class RawChanges:
+    """Raw objects of the hours that a day reads, against those that its last run read."""
+
+    new: int = 0
+    changed: int = 0
+    vanished: int = 0
+
+    @classmethod
+    def between(cls, read: Iterable[InputObject], listed: Iterable[ObjectInfo]) -> "RawChanges":
+        before = {o.key: (o.size, o.e_tag) for o in read}
+        now = {o.key: (o.size, o.e_tag) for o in listed}
+        return cls(
+            new=len(now.keys() - before.keys()),
+            changed=sum(before[key] != now[key] for key in now.keys() & before.keys()),
+            vanished=len(before.keys() - now.keys()),
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.new or self.changed or self.vanished)
+
+
+@dataclass(frozen=True, slots=True)
+class DayStatus:
+    """One partition. ``manifest`` is None where it has not run; a check is None where it did not report."""
+
+    partition: date
+    manifest: Manifest | None
+    raw: RawChanges
+    checks: Mapping[str, bool | None]
+
+    def to_json(self) -> dict[str, Any]:
+        m = self.manifest
+        return {
+            "partition": str(self.partition),
+            "has_run": m is not None,
+            **(numbers_of(m) if m else dict.fromkeys(_NUMBERS)),
+            "checks": dict(self.checks),
+            "raw_changes": {"new": self.raw.new, "changed": self.raw.changed, "vanished": self.raw.vanished},
+            "run_id": m and m.run_id,
+            "finished_at": m and m.finished_at.isoformat(),
+        }
+
+
+_NUMBERS: Final = ("objects", "events", "rows", "late_rows", "quarantined_records", "quarantined_by_reason", "seconds")
+
+
+def numbers_of(manifest: Manifest) -> dict[str, Any]:
+    """What a run counted, in the terms of the manifest."""
+    values = (
+        msgspec.to_builtins(manifest.objects),
+        msgspec.to_builtins(manifest.events),
+        manifest.rows,
+        manifest.late_rows,
+        manifest.quarantined_records,
+        manifest.quarantine.by_reason,
+        (manifest.finished_at - manifest.started_at).total_seconds(),
+    )
+    return dict(zip(_NUMBERS, values, strict=True))
+
+
+def survey(settings: Settings, days: list[date]) -> list[DayStatus]:
+    """The status of each day."""
+    if not days:
+        return []
+    from audit_pipeline.orchestration.launch import check_results
+
+    raw, lake = open_raw(settings), open_lake(settings)
+    checks = check_results(days[0], days[-1])
+
+    def look(day: date) -> DayStatus:
+        manifest = read_manifest(lake, day)
+        grace = manifest.grace_hours if manifest else settings.grace_hours
+        changes = RawChanges.between(manifest.inputs if manifest else (), list_inputs(raw, day, grace))
+        return DayStatus(day, manifest, changes, checks.get(day, {}))
+
+    with ThreadPoolExecutor(_CONCURRENCY) as pool:
+        return list(pool.map(look, days))
+
+
+def choose_days(settings: Settings, lake: Store, first: date | None, last: date | None) -> list[date]:
+    """The days of a range of which either end may be missing: by default what has run, the last month at most."""
+    run = _days_with_manifest(lake)
+    newest = run[-1] if run else yesterday()
+    if last is None:
+        last = newest if first is None else max(first, newest, yesterday())
+    if first is None:
+        earliest = min([settings.start_date, *run[:1]])
+        first = max(min(earliest, last), last - timedelta(days=_DEFAULT_DAYS - 1))
+    return days_between(first, last)
+
+
+def days_between(first: date, last: date) -> list[date]:
+    """Both ends included."""
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+def yesterday() -> date:
+    """The newest day that is over (UTC)."""
+    return datetime.now(UTC).date() - timedelta(days=1)
+
+
+def open_raw(settings: Settings) -> Store:
+    try:
+        return open_store(settings.raw_url)
+    except SettingsError as error:
+        raise SettingsError(f"AUDIT_RAW_URL is wrong: {error}") from None
+
+
+def open_lake(settings: Settings) -> Store:
+    try:
+        return open_store(settings.lake_url)
+    except SettingsError as error:
+        raise SettingsError(f"AUDIT_LAKE_URL is wrong, or no day has run yet: {error}") from None
+
+
+def _days_with_manifest(lake: Store) -> list[date]:
+    names = (info.key.rsplit("/", 1)[-1].removesuffix(".json") for info in lake.list(MANIFEST_PREFIX))
+    return sorted(date.fromisoformat(name) for name in names if name[:1].isdigit())

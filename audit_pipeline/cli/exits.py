@@ -1,0 +1,33 @@
+"""What the exit code of a command says to a script."""
+
+from enum import IntEnum
+from typing import Final
+
+from audit_pipeline.errors import AuditPipelineError, GraceMismatchError, PartitionBusyError, SettingsError
+
+__all__ = ["MEANINGS", "ExitCode", "exit_code_of"]
+
+
+class ExitCode(IntEnum):
+    """The exit codes of all commands; :data:`MEANINGS` explains them."""
+
+    OK = 0
+    FAILED = 1
+    WRONG_USE = 2
+    BUSY = 3
+    INTERRUPTED = 130
+
+
+MEANINGS: Final = {
+    ExitCode.OK: "everything that was asked for was done",
+    ExitCode.FAILED: "a day or one of its checks failed, or the work could not be done",
+    ExitCode.WRONG_USE: "the command line or a setting is wrong",
+    ExitCode.BUSY: "another run holds the partition: try again when it has ended",
+    ExitCode.INTERRUPTED: "interrupted; the days that were finished stay finished",
+}
+
+
+def exit_code_of(error: AuditPipelineError) -> ExitCode:
+    if isinstance(error, SettingsError | GraceMismatchError):
+        return ExitCode.WRONG_USE
+    return ExitCode.BUSY if isinstance(error, PartitionBusyError) else ExitCode.FAILED

@@ -1,0 +1,37 @@
+"""Ctrl-C while Dagster runs."""
+
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+__all__ = ["interrupts_seen"]
+
+
+@contextmanager
+def interrupts_seen() -> Iterator[Callable[[], bool]]:
+    """Whether an interrupt (SIGINT or SIGTERM) has come since the block began.
+
+    While Dagster executes a run it handles both, ends that run at most, and may forget that it did: the runs after it
+    would go on. Python's wake-up descriptor is told of every signal, whoever handles it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        reader.setblocking(False)
+        writer.setblocking(False)
+        before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        try:
+            yield lambda: _has_interrupt(reader)
+        finally:
+            signal.set_wakeup_fd(before)
+
+
+def _has_interrupt(reader: socket.socket) -> bool:
+    try:
+        return bool({signal.SIGINT, signal.SIGTERM} & set(reader.recv(4096)))
+    except BlockingIOError:
+        return False

@@ -1,0 +1,107 @@
+"""The folder of a demo: raw, lake and Dagster's storage under one roof, and the settings that point there."""
+
+import os
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Final, Self
+
+from audit_pipeline.errors import SettingsError
+
+__all__ = ["Sandbox", "environment"]
+
+_DAGSTER_YAML: Final = """\
+telemetry:
+  enabled: false
+concurrency:
+  runs:
+    max_concurrent_runs: 2
+"""
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """``start_date`` is the first day of the folder's very first demo, so that all its traffic is of one piece."""
+
+    folder: Path
+    start_date: date
+    events_per_day: int
+    seed: int
+
+    @classmethod
+    def prepare(cls, folder: Path, *, first: date, events_per_day: int, seed: int) -> Self:
+        """The sandbox in ``folder``, made if there is none. One of other traffic is refused: both would mix."""
+        folder = folder.expanduser().resolve()
+        wanted = cls(folder, first, events_per_day, seed)
+        found = cls._find(folder)
+        if found is None:
+            wanted._refuse_foreign_folder()
+        elif found.start_date > first or (found.events_per_day, found.seed) != (events_per_day, seed):
+            raise SettingsError(
+                f"{folder} holds a demo from {found.start_date} on with --events-per-day {found.events_per_day} and "
+                f"--seed {found.seed}: give the same, or another --folder, or remove the folder"
+            )
+        sandbox = found or wanted
+        sandbox._write()
+        return sandbox
+
+    @property
+    def shell_path(self) -> str:
+        """The path of the file of settings, as a shell reads it."""
+        return shlex.quote(str(self.folder / "env"))
+
+    def variables(self) -> dict[str, str]:
+        """Settings of a process that works in this folder."""
+        return {
+            "AUDIT_RAW_URL": str(self.folder / "raw"),
+            "AUDIT_LAKE_URL": str(self.folder / "lake"),
+            "AUDIT_START_DATE": str(self.start_date),
+            "AUDIT_ENGINE": "local",
+            "AUDIT_GRACE_HOURS": "1",
+            "AUDIT_DAYS_PER_RUN": "1",
+            "DAGSTER_HOME": str(self.folder / "dagster"),
+        }
+
+    @classmethod
+    def _find(cls, folder: Path) -> Self | None:
+        try:
+            words = shlex.split((folder / "env").read_text(encoding="utf-8"))
+            values = dict(word.split("=", 1) for word in words)
+            start = date.fromisoformat(values["AUDIT_START_DATE"])
+            return cls(folder, start, int(values["DEMO_EVENTS_PER_DAY"]), int(values["DEMO_SEED"]))
+        except FileNotFoundError:
+            return None
+        except (KeyError, ValueError) as error:
+            raise SettingsError(f"{folder / 'env'} is not what a demo writes: {error!r}") from None
+
+    def _refuse_foreign_folder(self) -> None:
+        if self.folder.is_dir() and any(self.folder.iterdir()):
+            raise SettingsError(f"{self.folder} is not empty, and no demo made it: give another --folder")
+
+    def _write(self) -> None:
+        for name in ("raw", "lake", "dagster"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        dagster_yaml = self.folder / "dagster" / "dagster.yaml"
+        if not dagster_yaml.exists():
+            dagster_yaml.write_text(_DAGSTER_YAML, encoding="utf-8")
+        written = self.variables() | {"DEMO_EVENTS_PER_DAY": str(self.events_per_day), "DEMO_SEED": str(self.seed)}
+        lines = [f"{name}={shlex.quote(value)}\n" for name, value in written.items()]
+        (self.folder / "env").write_text("".join(lines), encoding="utf-8")
+
+
+@contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables for the time of the block."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

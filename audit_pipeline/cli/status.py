@@ -1,0 +1,86 @@
+"""``status``: a line a day."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from audit_pipeline.cli.options import AsJson, OptionalFirst, OptionalLast, check_order
+from audit_pipeline.cli.output import count, print_json, printable, stdout_console, table
+
+if TYPE_CHECKING:
+    from audit_pipeline.cli.days import DayStatus
+
+__all__ = ["status", "status_table"]
+
+
+def status(first: OptionalFirst = None, last: OptionalLast = None, as_json: AsJson = False) -> None:
+    """Show what each day holds, what its checks say, and whether raw has changed since it ran.
+
+    By default the days that have run, the last 31 at most. The checks are those of DAGSTER_HOME, if it is set.
+    """
+    if first and last:
+        check_order(first, last)
+    from audit_pipeline.cli.days import choose_days, open_lake, survey
+    from audit_pipeline.settings import load_settings
+
+    settings = load_settings()
+    statuses = survey(settings, choose_days(settings, open_lake(settings), first, last))
+    if as_json:
+        for day in statuses:
+            print_json(day.to_json())
+    else:
+        _print(settings.lake_url, statuses)
+
+
+def status_table(title: str, days: "Sequence[DayStatus]") -> Table:
+    shown = table(
+        "day", "objects", "events", "rows", "late", "quarantined", "checks", "raw since",
+        title=title, right=5,
+    )  # fmt: skip
+    for day in days:
+        shown.add_row(str(day.partition), *_numbers(day), _checks(day.checks), _raw(day))
+    return shown
+
+
+def _numbers(day: "DayStatus") -> list[Text]:
+    m = day.manifest
+    if m is None:
+        return [Text("not run", style="yellow"), *[Text("")] * 4]
+    return [
+        count(m.objects.read),
+        count(m.events.read),
+        count(m.rows),
+        count(m.late_rows),
+        count(m.quarantined_records, "yellow"),
+    ]
+
+
+def _checks(checks: Mapping[str, bool | None]) -> Text:
+    failed = [name for name, passed in checks.items() if passed is False]
+    missing = [name for name, passed in checks.items() if passed is None]
+    if failed:
+        return Text(printable(f"{', '.join(failed)} failed"), style="bold red")
+    if missing:
+        return Text(printable(f"{', '.join(missing)} not reported"), style="yellow")
+    return Text(f"{len(checks)} passed", style="green") if checks else Text("—")
+
+
+def _raw(day: "DayStatus") -> Text:
+    if day.manifest is None:
+        return Text(f"{day.raw.new:,} waiting") if day.raw.new else Text("empty")
+    changes = {"new": day.raw.new, "changed": day.raw.changed, "vanished": day.raw.vanished}
+    text = ", ".join(f"{number:,} {what}" for what, number in changes.items() if number)
+    return Text(text, style="bold yellow") if text else Text("unchanged")
+
+
+def _print(lake_url: str, days: "Sequence[DayStatus]") -> None:
+    console = stdout_console()
+    console.print(status_table(f"lake {lake_url}", days))
+    changed = [day.partition for day in days if day.manifest and day.raw]
+    if changed:
+        console.print(
+            f"raw has changed since {len(changed)} of these days ran: "
+            f"audit-pipeline materialize --from {changed[0]} --to {changed[-1]}"
+        )

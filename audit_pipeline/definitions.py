@@ -1,0 +1,7 @@
+"""What Dagster loads: ``workspace.yaml``, ``dagster_cloud.yaml`` and ``[tool.dg]`` name this module."""
+
+from audit_pipeline.orchestration.build import build_defs
+
+__all__ = ["build_defs", "defs"]
+
+defs = build_defs()

@@ -1,0 +1,34 @@
+"""Assets, checks, job, schedule and resources, put together in one place."""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from audit_pipeline.orchestration.assets import build_audit_log_days
+from audit_pipeline.orchestration.resources import AuditLake
+from audit_pipeline.orchestration.schedules import build_job_and_schedule
+from audit_pipeline.settings import load_settings
+
+__all__ = ["build_defs"]
+
+
+def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """The definitions for the ``AUDIT_*`` variables of this environment. No store is touched.
+
+    ``resource_overrides`` replace resources by name (``lake``). :class:`audit_pipeline.errors.SettingsError` for a
+    setting that is missing or wrong.
+    """
+    settings = load_settings()
+    with warnings.catch_warnings():
+        # backfill policies are beta and checks with partitions preview; the tests hold what we need of them
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        ours = dg.Definitions(
+            assets=[build_audit_log_days(settings)],
+            resources={"lake": AuditLake()} | dict(resource_overrides or {}),
+            # the engine has its own processes; one a step would only cost its start
+            executor=dg.in_process_executor,
+        )
+        return dg.Definitions.merge(ours, build_job_and_schedule(settings))

@@ -1,0 +1,175 @@
+"""Runs from Python, in this process, on the Dagster instance of ``DAGSTER_HOME``: the UI shows them as its own."""
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Final, cast
+
+import dagster as dg
+from dagster._core.errors import DagsterExecutionInterruptedError
+from dagster._core.event_api import PartitionKeyFilter
+from dagster._core.execution.plan.objects import StepFailureData
+from dagster._core.instance.ref import InstanceRef
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+
+from audit_pipeline.errors import SettingsError
+from audit_pipeline.orchestration.assets import FAILED_DAYS
+from audit_pipeline.orchestration.build import build_defs
+from audit_pipeline.orchestration.names import ASSETS, CHECKS, JOB
+from audit_pipeline.settings import load_settings
+
+__all__ = ["DayResult", "check_results", "materialize"]
+
+_QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass(frozen=True)
+class DayResult:
+    """``succeeded``: all its assets are materialized. ``error`` is one line."""
+
+    partition: date
+    succeeded: bool
+    failed_checks: tuple[str, ...]
+    error: str | None
+
+
+def materialize(first: date, last: date, *, on_day: Callable[[DayResult], None] | None = None) -> list[DayResult]:
+    """Run the assets and checks of these days, both ends included, ``AUDIT_DAYS_PER_RUN`` in each run.
+
+    ``on_day`` is called for each day when its run has ended. A run that a signal stops is the last one:
+    ``KeyboardInterrupt``. :class:`SettingsError` if ``DAGSTER_HOME`` is not set.
+    """
+    settings = load_settings()
+    days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
+    results: list[DayResult] = []
+    with _instance() as instance:
+        job = build_defs().resolve_job_def(JOB)
+        for start in range(0, len(days), settings.days_per_run):
+            chunk = days[start : start + settings.days_per_run]
+            outcome = _run(instance, job, chunk)
+            for result in map(outcome.of, chunk):
+                results.append(result)
+                if on_day is not None:
+                    on_day(result)
+            if outcome.was_interrupted:  # Dagster takes it for a failure like any other
+                raise KeyboardInterrupt
+    return results
+
+
+def check_results(first: date, last: date) -> dict[date, dict[str, bool | None]]:
+    """By day and check, whether the newest evaluation passed (None: not evaluated). ``{}`` without ``DAGSTER_HOME``."""
+    if not os.environ.get("DAGSTER_HOME"):
+        return {}
+    names = {dg.AssetCheckKey(dg.AssetKey(asset), check): check for check, asset in CHECKS.items()}
+    results: dict[date, dict[str, bool | None]] = {}
+    with _instance() as instance:
+        for n in range((last - first).days + 1):
+            day = first + timedelta(days=n)
+            newest = instance.event_log_storage.get_latest_asset_check_execution_by_key(
+                list(names), partition_filter=PartitionKeyFilter(key=day.isoformat())
+            )
+            results[day] = {
+                name: _PASSED.get(newest[key].status) if key in newest else None for key, name in names.items()
+            }
+    return results
+
+
+_PASSED: Final = {
+    AssetCheckExecutionRecordStatus.SUCCEEDED: True,
+    AssetCheckExecutionRecordStatus.FAILED: False,
+}
+
+
+@contextmanager
+def _instance() -> Iterator[dg.DagsterInstance]:
+    home = os.environ.get("DAGSTER_HOME")
+    if not home:
+        raise SettingsError("DAGSTER_HOME is not set: give the folder where Dagster keeps its runs")
+    if not Path(home).is_absolute() or not Path(home).is_dir():
+        raise SettingsError(f"DAGSTER_HOME is wrong: {home!r} is not the absolute path of a folder that exists")
+    log = logging.getLogger("dagster")
+    log.addFilter(_without_hint_at_defaults)
+    try:
+        # its telemetry would greet on the terminal, and call home
+        reference = InstanceRef.from_dir(home, overrides={"telemetry": {"enabled": False}})
+        with dg.DagsterInstance.from_ref(reference) as instance:
+            yield instance
+    finally:
+        log.removeFilter(_without_hint_at_defaults)
+
+
+def _without_hint_at_defaults(record: logging.LogRecord) -> bool:
+    """Without a ``dagster.yaml``, which is fine, Dagster would say so on the terminal each time."""
+    return "No dagster instance configuration file" not in record.getMessage()
+
+
+def _run(instance: dg.DagsterInstance, job: dg.JobDefinition, days: Sequence[date]) -> "_Outcome":
+    is_range = len(days) > 1
+    tags = {
+        ASSET_PARTITION_RANGE_START_TAG: days[0].isoformat(),
+        ASSET_PARTITION_RANGE_END_TAG: days[-1].isoformat(),
+    }
+    result = job.execute_in_process(
+        instance=instance,
+        partition_key=None if is_range else days[0].isoformat(),
+        tags=tags if is_range else None,
+        run_config=_QUIET,
+        raise_on_error=False,
+    )
+    # from the instance, for the result lacks what a step told before it was interrupted
+    logs = instance.all_logs(result.run_id, of_type=_TOLD)
+    return _Outcome([log.dagster_event for log in logs if log.dagster_event is not None])
+
+
+_TOLD: Final = {
+    dg.DagsterEventType.ASSET_MATERIALIZATION,
+    dg.DagsterEventType.ASSET_CHECK_EVALUATION,
+    dg.DagsterEventType.STEP_FAILURE,
+    dg.DagsterEventType.RUN_FAILURE,
+}
+
+
+class _Outcome:
+    """What the events of a run say of its days."""
+
+    def __init__(self, events: Iterable[dg.DagsterEvent]) -> None:
+        self.was_interrupted = False
+        self._materialized: set[tuple[str, str]] = set()
+        self._failed_checks: set[tuple[str, str]] = set()
+        self._errors: dict[str, str] = {}
+        self._error = "the run failed, see Dagster"
+        for event in events:
+            if event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION:
+                if event.asset_key and event.partition:
+                    self._materialized.add((event.partition, event.asset_key.to_user_string()))
+            elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+                evaluation = event.asset_check_evaluation_data
+                if evaluation.partition and not evaluation.passed:
+                    self._failed_checks.add((evaluation.partition, evaluation.check_name))
+            elif event.event_type == dg.DagsterEventType.STEP_FAILURE:
+                self._add_step_failure(event.step_failure_data)
+            elif event.job_failure_data.error and not self.was_interrupted:
+                self._error = " ".join(event.job_failure_data.error.message.split())
+
+    def of(self, day: date) -> DayResult:
+        key = day.isoformat()
+        succeeded = all((key, asset) in self._materialized for asset in ASSETS)
+        return DayResult(
+            partition=day,
+            succeeded=succeeded,
+            failed_checks=tuple(check for check in CHECKS if (key, check) in self._failed_checks),
+            error=None if succeeded else self._errors.get(key, self._error),
+        )
+
+    def _add_step_failure(self, failure: StepFailureData) -> None:
+        told = failure.user_failure_data
+        if told and FAILED_DAYS in told.metadata:
+            self._errors.update(cast(dict[str, str], told.metadata[FAILED_DAYS].value))
+        if failure.error and failure.error.cls_name == DagsterExecutionInterruptedError.__name__:
+            self.was_interrupted = True
+            self._error = "the run was interrupted"

@@ -1,0 +1,138 @@
+"""A raw store and a lake in a folder, as the tests write, run and read them."""
+
+import gzip
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from audit_pipeline.engines import run_partition
+from audit_pipeline.settings import Settings
+from audit_pipeline.store.manifest import Manifest
+
+Record = dict[str, Any]
+
+DAY0, DAY1, DAY2, DAY3, DAY4, DAY5 = (date(2026, 4, 30), *(date(2026, 5, d) for d in range(1, 6)))
+#: The first partition of the lakes that tests make.
+FIRST = DAY1
+
+ENTITY = '{"entity":{"id":"1","name":"n"}}'
+
+
+def obj(fields: Mapping[str, str | None]) -> str:
+    """A JSON object of value *texts*; a field that is None is left out."""
+    return "{" + ",".join(f"{json.dumps(k)}:{v}" for k, v in fields.items() if v is not None) + "}"
+
+
+def event(
+    event_id: str = "e1",
+    *entities: str,
+    time: str = "2026-05-01T10:00:00Z",
+    source: str = "shop",
+    top: Mapping[str, str | None] | None = None,
+    detail: Mapping[str, str | None] | None = None,
+) -> str:
+    """An event's text. ``top`` and ``detail`` override fields by value text; None leaves a field out."""
+    inner = {"entities": f"[{','.join(entities or (ENTITY,))}]"} | dict(detail or {})
+    outer = {"id": json.dumps(event_id), "source": json.dumps(source), "time": json.dumps(time), "detail": obj(inner)}
+    return obj(outer | dict(top or {}))
+
+
+def entity(**fields: str) -> str:
+    """An entity change of value texts, with a sound ``entity`` unless one is given."""
+    return obj({"entity": '{"id":"1","name":"n"}'} | fields)
+
+
+def key(day: date, hour: int = 10, name: str = "a") -> str:
+    return f"year={day:%Y}/month={day:%m}/day={day:%d}/hour={hour:02}/{name}"
+
+
+def encode(text: str | bytes) -> bytes:
+    return text.encode() if isinstance(text, str) else text
+
+
+def zipped(text: str | bytes) -> bytes:
+    return gzip.compress(encode(text), mtime=0)
+
+
+@dataclass
+class Lake:
+    """One raw store and one lake under ``root``."""
+
+    root: Path
+    first: date = FIRST
+    grace: int = 1
+    settings: Record = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.raw.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def raw(self) -> Path:
+        return self.root / "raw"
+
+    @property
+    def path(self) -> Path:
+        return self.root / "lake"
+
+    def write(self, raw_key: str, data: str | bytes) -> None:
+        path = self.raw / raw_key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode(data))
+
+    def run(self, partition: date = FIRST, **changed: Any) -> Manifest:
+        given = {"start_date": self.first, "grace_hours": self.grace, "workers": 1} | self.settings | changed
+        return run_partition(Settings(raw_url=str(self.raw), lake_url=str(self.path), **given), partition)
+
+    def files(self, folder: str = "auditlog_parquet") -> dict[str, bytes]:
+        """The files under a folder of the lake, by path relative to the lake."""
+        found = sorted(p for p in (self.path / folder).rglob("*") if p.is_file())
+        return {p.relative_to(self.path).as_posix(): p.read_bytes() for p in found}
+
+    def rows(self, owner: date | None = None) -> list[Record]:
+        """The rows of the table, in the order of its files, with ``dt``, ``source`` and the owning ``partition``."""
+        return [row for path in self.files() for row in self.rows_of(path) if owner in (None, row["owner"])]
+
+    def rows_of(self, path: str) -> list[Record]:
+        _, dt, source, name = path.split("/")
+        place = {
+            "dt": dt.removeprefix("dt="),
+            "source": source.removeprefix("source="),
+            "owner": date.fromisoformat(name[:10]),
+        }
+        rows = pq.ParquetFile(self.path / path).read().to_pylist()
+        return [row | {"Timestamp": iso(row["Timestamp"])} | place for row in rows]
+
+    def quarantine(self, partition: date = FIRST) -> list[Record]:
+        path = self.path / f"auditlog_quarantine/dt={partition}/{partition}.parquet"
+        return pq.ParquetFile(path).read().to_pylist() if path.exists() else []
+
+    def manifest(self, partition: date = FIRST) -> Record:
+        return json.loads((self.path / f"auditlog_manifest/{partition}.json").read_bytes())
+
+
+def iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds") + "Z"
+
+
+def ids(rows: Iterable[Record]) -> list[str]:
+    return [row["Id"] for row in rows]
+
+
+def reasons(records: Iterable[Record]) -> list[str]:
+    return [record["Reason"] for record in records]
+
+
+def counts_of(manifest: Record) -> Record:
+    """What a manifest counts, flat: the form in which the oracle counts."""
+    return manifest["events"] | {
+        "rows": manifest["rows"],
+        "late_rows": manifest["late_rows"],
+        "quarantined_records": manifest["quarantined_records"],
+        "objects": manifest["objects"]["read"],
+        "unreadable": manifest["objects"]["unreadable"],
+    }

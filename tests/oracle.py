@@ -1,0 +1,511 @@
+"""What the design (parts 4 and 5) makes of raw objects: slow, plain, and sharing nothing with the product.
+
+The tests hold the product against it, so it is written for being checked by eye beside the design; it uses the
+standard library only, and not its ``json`` module, which takes NaN, lone surrogates and raw control characters.
+"""
+
+import re
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any
+
+Record = dict[str, Any]
+
+MAX_DEPTH = 1000
+DAY = timedelta(days=1)
+
+
+# --- RFC 8259 -------------------------------------------------------------------------------------------------------
+
+
+class BrokenError(Exception):
+    """Not a JSON text."""
+
+
+@dataclass
+class Node:
+    """A JSON value and the bytes it stands in: [start, end)."""
+
+    kind: str  # object, array, string, number, literal
+    start: int
+    end: int = -1
+    value: Any = None  # dict, list, str; None for numbers and literals
+    key: str | None = None  # while an object is open: the key whose value comes next
+
+
+SPACE = re.compile(rb"[ \t\n\r]*")
+SPACE_OR_BOM = re.compile(rb"(?:[ \t\n\r]|\xef\xbb\xbf)*")
+TRAILING_SPACE = re.compile(rb"(?:[ \t\n\r]|\xef\xbb\xbf)*\Z")
+NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+LITERAL = re.compile(rb"true|false|null")
+TOKEN = re.compile(rb'[^ \t\n\r{}\[\]",:]+')
+STRING = re.compile(rb'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"')
+ESCAPE = re.compile(r'\\(?:(["\\/bfnrt])|u(d[89ab]..)\\u(d[c-f]..)|u(d[89a-f]..)|u(....))', re.IGNORECASE | re.DOTALL)
+ESCAPED = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+
+
+def skip(pattern: re.Pattern[bytes], data: bytes, at: int) -> int:
+    found = pattern.match(data, at)
+    return found.end() if found else at
+
+
+def scan_value(data: bytes, at: int) -> Node:
+    """The JSON value at ``at``. The stack is a list, not the interpreter's: depth is the design's business."""
+    open_nodes: list[Node] = []
+    while True:
+        opening = data[at : at + 1]
+        if opening in (b"{", b"["):
+            if len(open_nodes) == MAX_DEPTH:
+                raise BrokenError("nested too deep")
+            node = Node("object", at, value={}) if opening == b"{" else Node("array", at, value=[])
+            at = skip(SPACE, data, at + 1)
+            if data[at : at + 1] != closing_of(node):
+                at = before_value(data, at, node)
+                open_nodes.append(node)
+                continue
+            node.end = at + 1
+        else:
+            node = scan_scalar(data, at)
+        # the value is whole: put it into what is open around it, and close what it closes
+        while open_nodes:
+            outer = open_nodes[-1]
+            if outer.kind == "object":
+                outer.value[outer.key] = node  # of repeated keys the last counts
+            else:
+                outer.value.append(node)
+            at = skip(SPACE, data, node.end)
+            if data[at : at + 1] == b",":
+                at = before_value(data, skip(SPACE, data, at + 1), outer)
+                break
+            if data[at : at + 1] != closing_of(outer):
+                raise BrokenError("neither a comma nor the end")
+            outer.end = at + 1
+            node = open_nodes.pop()
+        else:
+            return node
+
+
+def closing_of(node: Node) -> bytes:
+    return b"}" if node.kind == "object" else b"]"
+
+
+def before_value(data: bytes, at: int, outer: Node) -> int:
+    """Where the next value of ``outer`` starts; reads the key before it where ``outer`` is an object."""
+    if outer.kind == "array":
+        return at
+    key = scan_string(data, at)
+    outer.key = key.value
+    at = skip(SPACE, data, key.end)
+    if data[at : at + 1] != b":":
+        raise BrokenError("no colon")
+    return skip(SPACE, data, at + 1)
+
+
+def scan_scalar(data: bytes, at: int) -> Node:
+    if data[at : at + 1] == b'"':
+        return scan_string(data, at)
+    for kind, pattern in (("number", NUMBER), ("literal", LITERAL)):
+        found = pattern.match(data, at)
+        if found:
+            return Node(kind, at, found.end())
+    raise BrokenError("no value")
+
+
+def scan_string(data: bytes, at: int) -> Node:
+    found = STRING.match(data, at)
+    if not found:
+        raise BrokenError("no string")
+    try:
+        text = found[0][1:-1].decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BrokenError("bad UTF-8") from error
+    return Node("string", at, found.end(), ESCAPE.sub(unescape, text))
+
+
+def unescape(found: re.Match[str]) -> str:
+    short, high, low, lone, plain = found.groups()
+    if short:
+        return ESCAPED[short]
+    if lone:
+        raise BrokenError("lone surrogate")
+    if high:
+        return chr(0x10000 + ((int(high, 16) - 0xD800) << 10) + int(low, 16) - 0xDC00)
+    return chr(int(plain, 16))
+
+
+# --- objects and texts ----------------------------------------------------------------------------------------------
+
+
+def decompress(data: bytes) -> tuple[bytes, bool]:
+    """What of an object may be used, and whether that is all of it."""
+    if data[:2] != b"\x1f\x8b":
+        return data, True
+    used = b""
+    while data.strip(b"\0"):
+        member = zlib.decompressobj(wbits=31)
+        try:
+            decoded = member.decompress(data)
+        except zlib.error:
+            return used, False
+        used += decoded
+        if not member.eof:
+            return used, False
+        data = member.unused_data
+    return used, True
+
+
+@dataclass
+class Text:
+    """One text of an object; ``node`` is None where it is not JSON."""
+
+    start: int
+    raw: bytes
+    node: Node | None
+    at_end: bool
+
+
+def split(data: bytes) -> Iterator[Text]:
+    at = 0
+    while (at := skip(SPACE_OR_BOM, data, at)) < len(data):
+        node = scan_text(data, at)
+        end = node.end if node else next_event_start(data, at + 1)
+        raw = data[at:end] if node else TRAILING_SPACE.sub(b"", data[at:end])
+        yield Text(at, raw, node, end == len(data))
+        at = end
+
+
+def scan_text(data: bytes, at: int) -> Node | None:
+    """A whole top-level value. Outside of a container a number or word ends where white space or punctuation does."""
+    token = TOKEN.match(data, at)
+    try:
+        node = scan_value(data, at)
+    except BrokenError:
+        return None
+    return node if not token or node.end == token.end() else None
+
+
+def next_event_start(data: bytes, at: int) -> int:
+    for brace in re.finditer(rb"\{", data[at:]):
+        start = at + brace.start()
+        if data[start - 1 : start] not in (b":", b",", b"["):
+            try:
+                node = scan_value(data, start)
+            except BrokenError:
+                continue
+            if "source" in node.value and "detail" in node.value:
+                return start
+    return len(data)
+
+
+# --- events and rows ------------------------------------------------------------------------------------------------
+
+TIME = re.compile(
+    r"(\d{4})(-\d\d-\d\d)T([01]\d|2[0-3]):([0-5]\d):([0-5]\d)(?:\.(\d+))?(?:Z|([+-])([01]\d|2[0-3]):([0-5]\d))",
+    re.ASCII | re.IGNORECASE,
+)
+SAFE_SOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,255}")
+ACTOR_TYPES = {"0": "Service", "1": "User", "2": "Client"}
+
+
+@dataclass
+class Item:
+    """One text as the run sees it: an event that became rows and bad entities, or a reason why it did not."""
+
+    raw_key: str
+    offset: int
+    raw: bytes
+    reason: str | None = None
+    event_date: date | None = None
+    event_id: str | None = None
+    source: str | None = None
+    rows: list[Record] = field(default_factory=list)
+    bad: list[tuple[int, str, bytes]] = field(default_factory=list)  # EntityIndex, Reason, Raw
+
+    @property
+    def same_as(self) -> tuple[str | None, str | None]:
+        return self.source, self.event_id
+
+    def equals(self, other: "Item") -> bool:
+        bad = [(index, raw) for index, _, raw in self.bad]
+        return self.rows == other.rows and bad == [(index, raw) for index, _, raw in other.bad]
+
+
+def kind_of(node: Node | None, data: bytes) -> str:
+    """``missing`` for what is not there or null."""
+    if node is None or data[node.start : node.end] == b"null":
+        return "missing"
+    return node.kind
+
+
+def child(node: Node | None, name: str) -> Node | None:
+    return node.value.get(name) if node is not None and node.kind == "object" else None
+
+
+def non_empty_string(node: Node | None) -> str | None:
+    return node.value or None if node is not None and node.kind == "string" else None
+
+
+def text_of(node: Node | None, data: bytes) -> str | None:
+    """What a text column takes of a value."""
+    if kind_of(node, data) == "missing":
+        return None
+    return node.value if node.kind == "string" else data[node.start : node.end].decode()
+
+
+def exact(node: Node | None, data: bytes) -> str | None:
+    """What Before and After take of a value."""
+    return None if kind_of(node, data) == "missing" else data[node.start : node.end].decode()
+
+
+def parse_time(text: str) -> datetime | None:
+    """UTC, cut to milliseconds. A year that ``datetime`` does not have is readable all the same: its nearest end."""
+    found = TIME.fullmatch(text)
+    if not found:
+        return None
+    year, day, hour, minute, second, fraction, sign, off_hours, off_minutes = found.groups()
+    milliseconds = int(((fraction or "") + "000")[:3])
+    offset = timedelta(hours=int(off_hours or 0), minutes=int(off_minutes or 0))
+    try:
+        # the calendar repeats every 400 years, and these are far from both ends
+        stand_in = datetime.fromisoformat(f"{2000 + int(year) % 400}{day}T{hour}:{minute}:{second}")
+    except ValueError:
+        return None
+    utc = stand_in + timedelta(milliseconds=milliseconds) + (offset if sign == "-" else -offset)
+    utc_year = utc.year + int(year) - stand_in.year
+    if not 1 <= utc_year <= 9999:
+        return datetime.min if utc_year < 1 else datetime.max
+    return utc.replace(year=utc_year)
+
+
+def read_item(text: Text, data: bytes, raw_key: str, first: date, delivered: date) -> Item:
+    item = Item(raw_key, text.start, text.raw)
+    node = text.node
+    if node is None or node.kind != "object":
+        item.reason = "not_object" if node else "not_json"
+        return item
+    detail, source = child(node, "detail"), child(node, "source")
+    item.event_id = non_empty_string(child(detail, "event_id")) or non_empty_string(child(node, "id"))
+    item.source = source.value if kind_of(source, data) == "string" else None
+    time = child(node, "time")
+    moment = parse_time(time.value) if kind_of(time, data) == "string" else None
+    item.event_date = moment.date() if moment else None
+    item.reason = why_refused(node, data, moment, first, delivered)
+    if item.reason is None:
+        read_entities(item, node, data, moment)
+    return item
+
+
+def why_refused(node: Node, data: bytes, moment: datetime | None, first: date, delivered: date) -> str | None:
+    """The first check that fails, in the design's order."""
+    detail = child(node, "detail")
+    for name, wanted, found in (
+        ("id", "string", child(node, "id")),
+        ("source", "string", child(node, "source")),
+        ("time", "string", child(node, "time")),
+        ("detail", "object", detail),
+        ("entities", "array", child(detail, "entities")),
+    ):
+        kind = kind_of(found, data)
+        if kind == "missing" or (name == "id" and kind == "string" and not found.value):
+            return "missing_field"
+        if kind != wanted:
+            return "wrong_type"
+        if name == "entities" and not found.value:
+            return "no_entities"
+    if moment is None:
+        return "bad_time"
+    if out_of_range(moment.date(), first, delivered):
+        return "time_out_of_range"
+    if not SAFE_SOURCE.fullmatch(child(node, "source").value):
+        return "unsafe_source"
+    if kind_of(child(detail, "actor"), data) not in ("missing", "object"):
+        return "wrong_type"
+    return None
+
+
+def read_entities(item: Item, node: Node, data: bytes, moment: datetime) -> None:
+    detail = child(node, "detail")
+    actor = child(detail, "actor")
+    actor_type = child(actor, "type")
+    type_text = text_of(actor_type, data)
+    common = {
+        "Id": item.event_id,
+        "Timestamp": moment.isoformat(timespec="milliseconds") + "Z",
+        "ActorName": text_of(child(actor, "name"), data),
+        "ActorType": ACTOR_TYPES.get(type_text, type_text) if kind_of(actor_type, data) == "number" else type_text,
+        "EntityType": text_of(child(detail, "entity_type"), data),
+        "Action": text_of(child(detail, "action"), data),
+        "CorrelationId": text_of(child(detail, "correlation_id"), data),
+        "dt": str(moment.date()),
+        "source": item.source,
+    }
+    for index, change in enumerate(child(detail, "entities").value):
+        reason = why_bad(change, data)
+        if reason:
+            item.bad.append((index, reason, data[change.start : change.end]))
+            continue
+        entity, parent = child(change, "entity"), child(change, "parent")
+        own = {
+            "EntityId": text_of(child(entity, "id"), data),
+            "EntityName": text_of(child(entity, "name"), data),
+            "EntityParentId": text_of(child(parent, "id"), data),
+            "EntityParentName": text_of(child(parent, "name"), data),
+            "EntityParentType": text_of(child(parent, "type"), data),
+            "ChannelCode": text_of(child(change, "channel_code"), data),
+            "ChannelAccountCode": text_of(child(change, "channel_account_code"), data),
+            "Before": exact(child(change, "before"), data),
+            "After": exact(child(change, "after"), data),
+            "EntityIndex": index,
+        }
+        item.rows.append(common | own)
+
+
+def why_bad(change: Node, data: bytes) -> str | None:
+    entity = child(change, "entity")
+    if change.kind != "object" or entity is None or entity.kind != "object":
+        return "wrong_type"
+    if text_of(child(entity, "id"), data) in (None, "") or text_of(child(entity, "name"), data) is None:
+        return "missing_field"
+    return "wrong_type" if kind_of(child(change, "parent"), data) not in ("missing", "object") else None
+
+
+# --- which run owns what --------------------------------------------------------------------------------------------
+
+HOUR = re.compile(r"year=(\d{4})/month=(\d\d)/day=(\d\d)/hour=(\d\d)/")
+
+
+def delivery_of(raw_key: str) -> tuple[date, int]:
+    year, month, day, hour = map(int, HOUR.match(raw_key).groups())
+    return date(year, month, day), hour
+
+
+def out_of_range(event_date: date, first: date, delivered: date) -> bool:
+    return event_date < first or event_date > delivered + DAY
+
+
+def owner_of(item: Item, first: date, grace: int) -> date:
+    delivered, hour = delivery_of(item.raw_key)
+    if item.event_date is None or out_of_range(item.event_date, first, delivered):
+        return delivered
+    in_grace_of_the_day_before = item.event_date == delivered - DAY and hour < grace
+    return item.event_date if in_grace_of_the_day_before else delivered
+
+
+@dataclass
+class Outcome:
+    """What one run makes of its partition."""
+
+    counts: Record
+    rows: list[Record]
+    quarantine: list[Record]
+
+
+@dataclass
+class Oracle:
+    """Runs of one lake. ``unsettled`` names (source, Id)s of which the design does not say which copy is the first."""
+
+    raw: Mapping[str, bytes]
+    first: date
+    grace: int = 1
+    kept: dict[date, list[Item]] = field(default_factory=dict)
+    unsettled: set[tuple[str | None, str | None]] = field(default_factory=set)
+
+    def run(self, partition: date) -> Outcome:
+        read, unreadable, objects = self.read(partition)
+        own = [item for item in read if owner_of(item, self.first, self.grace) == partition]
+        kept, duplicates, records = self.settle(partition, own)
+        self.kept[partition] = kept
+        records += [record_of("unreadable_object", key, data) for key, data in unreadable]
+        rows = [row for item in kept for row in item.rows]
+        counts = {
+            "read": len(read),
+            "kept": len(kept),
+            "duplicate": duplicates,
+            "deferred": len(read) - len(own),
+            "quarantined": len(own) - len(kept) - duplicates,
+            "rows": len(rows),
+            "late_rows": sum(row["dt"] != str(partition) for row in rows),
+            "quarantined_records": len(records),
+            "objects": objects,
+            "unreadable": len(unreadable),
+        }
+        return Outcome(counts, sorted(rows, key=row_order), sorted(records, key=record_order))
+
+    def read(self, partition: date) -> tuple[list[Item], list[tuple[str, bytes]], int]:
+        """Everything in the delivery hours of the partition: texts, its own unreadable objects, objects read."""
+        items: list[Item] = []
+        unreadable = []
+        objects = 0
+        for raw_key in sorted(self.raw, key=lambda k: (delivery_of(k), k)):
+            delivered, hour = delivery_of(raw_key)
+            if delivered != partition and not (delivered == partition + DAY and hour < self.grace):
+                continue
+            objects += 1
+            data, whole = decompress(self.raw[raw_key])
+            if not whole and delivered == partition:
+                unreadable.append((raw_key, self.raw[raw_key]))
+            for text in split(data):
+                cut_off = not whole and text.at_end and text.node is None
+                if not cut_off:
+                    items.append(read_item(text, data, raw_key, self.first, delivered))
+        return items, unreadable, objects
+
+    def settle(self, partition: date, own: list[Item]) -> tuple[list[Item], int, list[Record]]:
+        """What of the partition's own events is kept, how many are duplicates, and the quarantine."""
+        kept, duplicates, records = [], 0, []
+        first_of: dict[tuple[str | None, str | None], Item] = {}
+        self.note_unsettled(partition, [item for item in own if not item.reason])
+        for item in own:
+            if item.reason:
+                records.append(record_of(item.reason, item.raw_key, item.raw, item))
+                continue
+            standing = self.standing(partition, item)
+            first_here = first_of.setdefault(item.same_as, item)
+            earlier = standing or (first_here if first_here is not item else None)
+            if earlier and earlier.equals(item):
+                duplicates += 1
+            elif earlier:
+                records.append(record_of("conflicting_duplicate", item.raw_key, item.raw, item))
+            else:
+                records += [record_of(reason, item.raw_key, raw, item, index) for index, reason, raw in item.bad]
+                kept += [item] if item.rows else []
+        return kept, duplicates, records
+
+    def note_unsettled(self, partition: date, own: list[Item]) -> None:
+        """Copies that differ among each other while one stands elsewhere: which of the two rules goes first?"""
+        for item in own:
+            differing = [other for other in own if other.same_as == item.same_as and not other.equals(item)]
+            if differing and self.standing(partition, item):
+                self.unsettled.add(item.same_as)
+
+    def standing(self, partition: date, item: Item) -> Item | None:
+        """The same event in a file of another partition, under the same ``dt``."""
+        for other, items in self.kept.items():
+            for found in items:
+                if other != partition and found.same_as == item.same_as and found.event_date == item.event_date:
+                    return found
+        return None
+
+
+def record_of(reason: str, raw_key: str, raw: bytes, item: Item | None = None, index: int | None = None) -> Record:
+    return {
+        "Reason": reason,
+        "RawKey": raw_key,
+        "Offset": item.offset if item else None,
+        "EntityIndex": index,
+        "EventId": item.event_id if item else None,
+        "Source": item.source if item else None,
+        "Raw": raw,
+    }
+
+
+def row_order(row: Record) -> tuple[str, str, str, str, int]:
+    """Files by name, and within a file (Timestamp, Id, EntityIndex)."""
+    return row["dt"], row["source"], row["Timestamp"], row["Id"], row["EntityIndex"]
+
+
+def record_order(record: Record) -> tuple[str, bool, int, int]:
+    offset, index = record["Offset"], record["EntityIndex"]
+    return record["RawKey"], offset is None, offset or 0, -1 if index is None else index
