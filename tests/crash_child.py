@@ -38,7 +38,9 @@ class Job:
     #: Where the outcome of each partition is written down: "committed" or the error's class, by partition.
     outcomes: Path | None = None
     #: Module constants to change first: ("audit_pipeline.engines.decoding", "_WORKERS_FROM_BYTES", 1).
-    constants: tuple[tuple[str, str, Any], ...] = field(default=())
+    constants: tuple[tuple[str, str, Any], ...] = ()
+    #: Environment variables to set first.
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def start(job: Job) -> BaseProcess:
@@ -57,6 +59,7 @@ def run_to_end(job: Job) -> int:
 
 def work(job: Job) -> None:
     """What the child does."""
+    os.environ.update(job.environment)
     for module, name, value in job.constants:
         setattr(__import__(module, fromlist=[name]), name, value)
     changes = _watch(job.fatal) if job.fatal is not None or job.changes else None

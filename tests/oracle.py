@@ -404,13 +404,12 @@ class Outcome:
 
 @dataclass
 class Oracle:
-    """Runs of one lake. ``unsettled`` names (source, Id)s of which the design does not say which copy is the first."""
+    """Runs of one lake."""
 
     raw: Mapping[str, bytes]
     first: date
     grace: int = 1
     kept: dict[date, list[Item]] = field(default_factory=dict)
-    unsettled: set[tuple[str | None, str | None]] = field(default_factory=set)
 
     def run(self, partition: date) -> Outcome:
         read, unreadable, objects = self.read(partition)
@@ -453,10 +452,12 @@ class Oracle:
         return items, unreadable, objects
 
     def settle(self, partition: date, own: list[Item]) -> tuple[list[Item], int, list[Record]]:
-        """What of the partition's own events is kept, how many are duplicates, and the quarantine."""
+        """What of the partition's own events is kept, how many are duplicates, and the quarantine.
+
+        A copy that stands in the table already comes before the first of this run: it is the one that is kept.
+        """
         kept, duplicates, records = [], 0, []
         first_of: dict[tuple[str | None, str | None], Item] = {}
-        self.note_unsettled(partition, [item for item in own if not item.reason])
         for item in own:
             if item.reason:
                 records.append(record_of(item.reason, item.raw_key, item.raw, item))
@@ -472,13 +473,6 @@ class Oracle:
                 records += [record_of(reason, item.raw_key, raw, item, index) for index, reason, raw in item.bad]
                 kept += [item] if item.rows else []
         return kept, duplicates, records
-
-    def note_unsettled(self, partition: date, own: list[Item]) -> None:
-        """Copies that differ among each other while one stands elsewhere: which of the two rules goes first?"""
-        for item in own:
-            differing = [other for other in own if other.same_as == item.same_as and not other.equals(item)]
-            if differing and self.standing(partition, item):
-                self.unsettled.add(item.same_as)
 
     def standing(self, partition: date, item: Item) -> Item | None:
         """The same event in a file of another partition, under the same ``dt``."""

@@ -59,9 +59,7 @@ def test_the_events_of_the_post_are_valid(validator: jsonschema.Draft202012Valid
     validator.validate(MINIMAL | {"detail-type": "orderitemupdated.v1", "detail": detail})
 
 
-@pytest.mark.parametrize(
-    "path", ["id", "source", "time", "detail", "detail.entities", "detail.entities.0.entity.id"]
-)
+@pytest.mark.parametrize("path", ["id", "source", "time", "detail", "detail.entities", "detail.entities.0.entity.id"])
 def test_an_event_without_a_required_field_is_invalid(path: str, validator: jsonschema.Draft202012Validator) -> None:
     assert not validator.is_valid(without(path))
 

@@ -12,7 +12,7 @@ from dagster_harness import DAYS, Deployment, Instance, event, failure_text
 
 from audit_pipeline.engines import run_partition
 from audit_pipeline.errors import RawChangedError
-from audit_pipeline.orchestration import days
+from audit_pipeline.orchestration import assets, days
 from audit_pipeline.orchestration.names import ASSETS, CHECKS, CONSERVATION, HOUR_COVERAGE, PARQUET, RAW, TABLE
 from audit_pipeline.orchestration.resources import AuditLake
 from audit_pipeline.settings import Settings, load_settings
@@ -37,10 +37,9 @@ def instance(deployment: Deployment) -> Iterator[Instance]:
         yield instance
 
 
-@pytest.fixture
-def without_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The days of this run fail at once, whatever their error."""
-    monkeypatch.setattr(days.Day, "is_worth_a_retry", False)
+@pytest.fixture(autouse=True)
+def _without_a_pause_before_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assets, "_RETRY_SECONDS", (0, 0))
 
 
 def manifest_of(partition: str) -> Manifest:
@@ -406,7 +405,7 @@ def test_a_run_of_several_days_leaves_the_same_as_a_run_for_each(deployment: Dep
     assert one_a_day["statuses"] == ALL_MATERIALIZED
 
 
-def test_a_bad_day_fails_alone(deployment: Deployment, instance: Instance, without_retries: None) -> None:
+def test_a_bad_day_fails_alone(deployment: Deployment, instance: Instance) -> None:
     spoil_manifest(deployment, "2026-05-02")
     result = instance.run(*DAYS)
     assert not result.success
@@ -428,7 +427,7 @@ def test_a_bad_day_fails_alone(deployment: Deployment, instance: Instance, witho
 
 
 def test_a_bad_day_in_a_run_of_several_leaves_the_same_as_in_a_run_of_its_own(
-    deployment: Deployment, instance: Instance, without_retries: None
+    deployment: Deployment, instance: Instance
 ) -> None:
     spoil_manifest(deployment, "2026-05-02")
     for day in DAYS:
@@ -443,9 +442,7 @@ def test_a_bad_day_in_a_run_of_several_leaves_the_same_as_in_a_run_of_its_own(
         assert fresh.all_statuses() == one_a_day
 
 
-def test_the_bad_day_can_be_run_again_when_it_is_mended(
-    deployment: Deployment, instance: Instance, without_retries: None
-) -> None:
+def test_the_bad_day_can_be_run_again_when_it_is_mended(deployment: Deployment, instance: Instance) -> None:
     spoil_manifest(deployment, "2026-05-02")
     instance.run(*DAYS)
     deployment.manifest_path("2026-05-02").unlink()

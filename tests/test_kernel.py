@@ -106,17 +106,25 @@ def test_a_text_ends_where_msgspec_says_that_trailing_characters_begin() -> None
     assert found == [b'{"a":"}{"}', b"[1, 2]", b'"x"', b"12", b"null", b'{"b":{}}']
 
 
+@pytest.mark.parametrize(
+    "data", ["garbage\ufeff" + event(), "\ufeff garbage\n\ufeff" + event(), event() + "garbage \ufeff"]
+)
+def test_a_byte_order_mark_beside_broken_text_is_white_space(data: str) -> None:
+    found = decoded(data)
+    assert found.rejected["Raw"].to_pylist() == [b"garbage"]
+    assert len(found.rows) == 1
+
+
 def test_a_text_is_found_again_by_its_number() -> None:
     events = [event(f"e{n}") for n in range(5)]
     data = "\n".join(events).encode()
-    assert list(find_texts(data, {1, 3})) == [
-        (n, data.index(events[n].encode()), events[n].encode()) for n in (1, 3)
-    ]
+    assert list(find_texts(data, {1, 3})) == [(n, data.index(events[n].encode()), events[n].encode()) for n in (1, 3)]
 
 
-@given(
-    st.from_regex(r"20\d\d-[01]\d-[0-3]\dT[0-2]\d:[0-6]\d:[0-6]\d(\.\d{1,9}|\.|\.٣)?(Z|z|\+0\d:[0-6]\d)?", fullmatch=True)
-)
+NEARLY_TIMES = r"20\d\d-[01]\d-[0-3]\dT[0-2]\d:[0-6]\d:[0-6]\d(\.\d{1,9}|\.|\.٣)?(Z|z|\+0\d:[0-6]\d)?"
+
+
+@given(st.from_regex(NEARLY_TIMES, fullmatch=True))
 def test_times_are_the_same_with_and_without_their_memory(text: str) -> None:
     cache = EpochCache()
     assert [cache[text], cache[text]] == [epoch_ms(text)] * 2

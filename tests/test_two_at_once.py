@@ -119,9 +119,7 @@ def test_of_several_threads_that_run_one_partition_one_commits_at_a_time(week: P
         began = time.monotonic()
         committing: list[float] = []
         try:
-            run_partition(
-                Settings(**settings(lake)), DAY2, progress=lambda *_: committing.append(time.monotonic())
-            )
+            run_partition(Settings(**settings(lake)), DAY2, progress=lambda *_: committing.append(time.monotonic()))
             outcomes.append("committed")
             periods.append((committing[0], committing[-1]))
         except PartitionBusyError:
@@ -325,7 +323,7 @@ def test_the_files_of_a_lake_written_by_many_at_once_are_whole(week: Path, tmp_p
                     seen[path.name] += pq.ParquetFile(path).read(["Id"]).num_rows
                 except FileNotFoundError:
                     continue
-                except Exception as error:  # noqa: BLE001 - whatever a reader can stumble over
+                except Exception as error:  # whatever a reader can stumble over
                     broken.append(f"{path.name}: {error}")
 
     reader = threading.Thread(target=look)

@@ -71,7 +71,7 @@ class DuckDBTable:
             try:
                 return _look_up(connection, manifest.partition)
             except duckdb.Error as error:
-                raise StoreError(f"the table cannot be queried for {manifest.partition}: {error}") from error
+                raise _failure(f"the table of {manifest.partition}", error) from error
 
 
 def _look_up(connection: duckdb.DuckDBPyConnection, partition: date) -> DayInTable:
@@ -110,9 +110,9 @@ class _Files:
                 return
             except duckdb.IOException as error:
                 if "No files found that match" not in str(error):
-                    raise StoreError(f"the lake cannot be queried: {error}") from error
+                    raise _failure("the lake", error) from error
             except duckdb.Error as error:
-                raise StoreError(f"the lake cannot be queried: {error}") from error
+                raise _failure("the lake", error) from error
         connection.execute(f"CREATE VIEW {name} AS {self._nothing(extra)}")
 
     def _scan(self, with_filename: bool) -> str:
@@ -175,6 +175,11 @@ def _prepare_s3(connection: duckdb.DuckDBPyConnection) -> None:
         options |= {"ENDPOINT": url.netloc, "URL_STYLE": "path", "USE_SSL": str(url.scheme == "https").lower()}
     given = ", ".join(f"{name} {_text(value)}" for name, value in options.items() if value)
     connection.execute(f"CREATE SECRET lake (TYPE s3, {given})")
+
+
+def _failure(what: str, error: duckdb.Error) -> StoreError:
+    first_line = str(error).split("\n", 1)[0]
+    return StoreError(f"{what} cannot be queried: {first_line}")
 
 
 def _literal_pattern(path: str) -> str:

@@ -58,7 +58,9 @@ def write_places(
     known = _look_up(spilled, lake, standing, key_memory)
     places = sorted({place for run in spilled.runs for place in run.pieces})
     with ThreadPoolExecutor(threads) as pool:
-        for written in pool.map(lambda place: _write_place(place, spilled, lake, known, folder), places):
+        # not named after the source, which may be as long as a name can be
+        names = (folder / f"{number:06}" for number in range(len(places)))
+        for written in pool.map(lambda place, name: _write_place(place, spilled, lake, known, name), places, names):
             yield len(places), written
 
 
@@ -84,9 +86,8 @@ def _key_groups(files: Sequence[Path], key_memory: int) -> Iterator[pa.Table]:
         yield pa.concat_tables(tables)
 
 
-def _write_place(place: Place, spilled: Spilled, lake: Store, known: _Known, folder: Path) -> Written:
+def _write_place(place: Place, spilled: Spilled, lake: Store, known: _Known, name: Path) -> Written:
     runs: list[Run] = [SpilledRun(run.path, *run.pieces[place]) for run in spilled.runs if place in run.pieces]
-    day, source = place
     ids = [
         event_id for found_day, found_source, event_id in known.standing_events if (found_day, found_source) == place
     ]
@@ -103,7 +104,7 @@ def _write_place(place: Place, spilled: Spilled, lake: Store, known: _Known, fol
     paths: list[Path] = []
 
     def new_file(number: int) -> pa.NativeFile:
-        paths.append(folder / f"{day}-{source}-{number:05}.parquet")
+        paths.append(name.with_suffix(f".{number:05}.parquet"))
         return pa.OSFile(str(paths[-1]), "wb")
 
     times = write_rows(rows(), new_file)

@@ -25,7 +25,7 @@ __all__ = ["FAILED_DAYS", "build_audit_log_days"]
 #: In the metadata of a failed step: for each bad day, what went wrong.
 FAILED_DAYS: Final = "failed_days"
 
-#: The store client has repeated each request for minutes by then. This is for raw objects that changed under the run.
+#: The store has repeated each of its requests for minutes by then. This is for raw that changed under the run.
 _RETRIES: Final = 2
 _RETRY_SECONDS: Final = (2, 4)
 

@@ -21,6 +21,7 @@ __all__ = ["MAX_DEPTH", "Text", "fast_nesting", "is_broken_utf8", "nesting_limit
 MAX_DEPTH: Final = 1000
 
 _WHITE = b" \t\r\n"
+_BOM = b"\xef\xbb\xbf"
 _BLANK = re.compile(rb"(?:[ \t\r\n]|\xef\xbb\xbf)*")
 _SCALAR = re.compile(rb'[^ \t\r\n{}\[\]",:]+')
 _EVENT_START = re.compile(rb'(?<![:,\[])\{(?=[ \t\r\n]*")')
@@ -60,10 +61,10 @@ def split(data: bytes, start: int = 0) -> Iterator[Text]:
         end = _end_of_json(data, view, start)
         if end is None:
             following = _next_event(data, view, start + 1)
-            yield Text(start, _before_white(data, start, following), is_json=False)
+            yield Text(start, _before_blank(data, start, following), is_json=False)
             start = following
         else:
-            yield Text(start, _before_white(data, start, end), is_json=True)
+            yield Text(start, _before_blank(data, start, end), is_json=True)
             start = end
 
 
@@ -111,9 +112,15 @@ def _after_blank(data: bytes, position: int) -> int:
     return found.end() if found else position
 
 
-def _before_white(data: bytes, start: int, end: int) -> int:
-    while end > start and data[end - 1] in _WHITE:
-        end -= 1
+def _before_blank(data: bytes, start: int, end: int) -> int:
+    """Where the text that ends here ends without the blanks at its end."""
+    while end > start:
+        if data[end - 1] in _WHITE:
+            end -= 1
+        elif data.endswith(_BOM, start, end):
+            end -= len(_BOM)
+        else:
+            break
     return end
 
 

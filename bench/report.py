@@ -1,0 +1,150 @@
+"""The figures for a person: a table and the ratios of every case, and the machine they were taken on."""
+
+import os
+import platform
+import subprocess
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from audit_pipeline import __version__
+from audit_pipeline.cli.output import cell, table
+from bench.contenders import find_java
+from bench.run import CaseResult, Held, Result
+
+__all__ = ["NOTES", "as_record", "describe_machine", "find_ratios", "render"]
+
+NOTES: Final = """\
+Medians of the runs, start of the process included. CPU: user and system seconds of all processes. Peak: memory of all
+processes at one moment. Rows in: entity changes of distinct events; who does not tell duplicates has more rows out.
+Altered: values of Before and After that are not byte for byte as delivered. The kernel makes Arrow only. DuckDB does
+not tell duplicates, nor does the seed's job, which does not sort either.
+Aims: CPU below 1 and peak below 0.5 of DuckDB's; at 100K events a day, wall below 0.1 of the Spark job's.
+"""
+
+_MIB: Final = 1 << 20
+#: Who reads fewer of the rows has done another job.
+_COMPARABLE: Final = 0.99
+_FIGURES: Final = ("cpu_seconds", "wall_seconds", "peak_bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """``ours`` divided by ``theirs``; ``problem`` instead where they cannot be compared."""
+
+    ours: str
+    theirs: str
+    cpu: float | None = None
+    wall: float | None = None
+    peak: float | None = None
+    problem: str | None = None
+
+
+def find_ratios(result: CaseResult) -> list[Ratio]:
+    """Of every engine to DuckDB and to Spark."""
+    done = [(one, one.held) for one in result.results if one.held]
+    others = [(one, held.rows) for one, held in done if one.contender.module in ("duckdb", "spark")]
+    engines = [one for one, _ in done if one.contender.module == "engine"]
+    return [_ratio(ours, theirs, rows / result.facts.rows) for theirs, rows in others for ours in engines]
+
+
+def _ratio(ours: Result, theirs: Result, their_share: float) -> Ratio:
+    names = ours.contender.name, theirs.contender.name
+    if their_share < _COMPARABLE:
+        return Ratio(*names, problem=f"not compared: {names[1]} lost {1 - their_share:.1%} of the rows")
+    cpu, wall, peak = (ours.median(figure) / theirs.median(figure) for figure in _FIGURES)
+    return Ratio(*names, cpu, wall, peak)
+
+
+def render(result: CaseResult) -> RenderableType:
+    facts = result.facts
+    title = (
+        f"{_short(result.case.events)} events in {facts.objects:,} objects, "
+        f"{'newline-delimited' if result.case.newline else 'concatenated'} "
+        f"({facts.raw_bytes / 1e6:.0f} MB, {facts.text_bytes / 1e6:.0f} MB of text)"
+    )
+    figures = table("", "CPU s", "wall s", "peak MiB", "rows out / in", "altered", "output MB", title=title, right=6)
+    problems = []
+    for one in result.results:
+        if one.held:
+            figures.add_row(*_cells(one, one.held, facts.rows))
+        if one.problem:
+            problems.append(Text(f"  {one.contender.name} is left out: {one.problem}", style="yellow"))
+    ratios = table("ratio", "CPU", "wall", "peak", "", title="", right=3)
+    for ratio in find_ratios(result):
+        numbers = (f"{n:.2f}" if n is not None else "-" for n in (ratio.cpu, ratio.wall, ratio.peak))
+        ratios.add_row(f"{ratio.ours} / {ratio.theirs}", *numbers, ratio.problem or "")
+    return Group(figures, *problems, *([ratios] if ratios.row_count else []))
+
+
+def _cells(one: Result, held: Held, rows_in: int) -> Iterator[RenderableType]:
+    yield cell(one.contender.name)
+    yield f"{one.median('cpu_seconds'):.2f}"
+    yield f"{one.median('wall_seconds'):.2f}"
+    yield f"{one.median('peak_bytes') / _MIB:,.0f}"
+    yield f"{held.rows:,} / {rows_in:,}"
+    yield "-" if held.altered is None else f"{held.altered:,}"
+    yield "-" if held.output_bytes is None else f"{held.output_bytes / 1e6:.1f}"
+
+
+def as_record(result: CaseResult) -> dict[str, Any]:
+    """The same for a script, with every run."""
+    return {
+        "case": asdict(result.case),
+        "facts": asdict(result.facts),
+        "contenders": [
+            {
+                "name": one.contender.name,
+                "runs": [{figure: getattr(run, figure) for figure in _FIGURES} for run in one.runs],
+                "held": asdict(one.held) if one.held else None,
+                "problem": one.problem,
+            }
+            for one in result.results
+        ],
+        "ratios": [asdict(ratio) for ratio in find_ratios(result)],
+    }
+
+
+def describe_machine() -> str:
+    parts = [
+        f"{os.cpu_count()} cores ({_processor()})",
+        f"audit_pipeline {__version__}",
+        f"Python {platform.python_version()}",
+        *(f"{name} {_version(name)}" for name in ("pyarrow", "duckdb", "pyspark")),
+        f"Java {_java_version()}",
+        platform.platform(terse=True),
+    ]
+    return ", ".join(parts)
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "-"
+
+
+def _java_version() -> str:
+    java = find_java()
+    if java is None:
+        return "-"
+    said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+    return said.split('"')[1] if said.count('"') >= 2 else "?"
+
+
+def _short(count: int) -> str:
+    for size, unit in ((1_000_000, "M"), (1_000, "K")):
+        if count >= size and count % size == 0:
+            return f"{count // size}{unit}"
+    return f"{count:,}"
