@@ -22,12 +22,16 @@ def bench(
     case: Annotated[
         str, typer.Option(metavar="NAME,...", help="Of the cases: small-newline, large-concatenated, ...")
     ] = "",
-    runs: Annotated[int | None, typer.Option(min=1, help="Of each contender; the medians count.  [default: 3]")] = None,
+    runs: Annotated[
+        int | None, typer.Option(min=1, help="Of each contender; the medians count. (default: 3, with --quick 1)")
+    ] = None,
     events: Annotated[
         int | None,
-        typer.Option(min=10, help=f"Events of the large cases, ten times the small ones'.  [default: {LARGE_EVENTS}]"),
+        typer.Option(min=10, help=f"Events of the large cases, ten times the small ones'. (default: {LARGE_EVENTS:,})"),
     ] = None,
-    folder: Annotated[Path | None, typer.Option(help="Where raw data is kept.  [default: a temporary folder]")] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where raw data is kept. (default: in the temporary folder)")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON Lines, one a case, after one of the machine.")] = False,
 ) -> None:
     """Speed and memory of the kernel and the engine beside DuckDB's and the seed's Spark job, on the same raw bytes."""

@@ -11,7 +11,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -34,7 +34,7 @@ class Rule:
     reset: bool = False
     #: The server does what was asked, then the connection is reset without an answer.
     lost_answer: bool = False
-    #: The connection is reset after this share of the answer's body.
+    #: The connection is reset after this share of the answer's body, where the request succeeded.
     cut: float | None = None
     #: Seconds, at least and at most, before the request goes on.
     latency: tuple[float, float] | None = None
@@ -108,6 +108,8 @@ def _operation(method: str, target: str) -> str:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
 
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -128,13 +130,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._reset()
         elif rule.error:
             self._answer_error(*rule.error)
-        elif rule.cut is not None:
+        elif rule.cut is not None and answer[0] < 300:
             self._answer(*answer, share=rule.cut)
             self._reset()
         else:
             self._answer(*answer)
 
-    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _serve
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _serve  # noqa: N815
 
     def _forward(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         connection = http.client.HTTPConnection(self.server.upstream, timeout=60)  # type: ignore[attr-defined]
@@ -153,7 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in headers:
             if name.lower() not in ("transfer-encoding", "connection", "content-length"):
                 self.send_header(name, value)
-        given = dict((name.lower(), value) for name, value in headers).get("content-length")
+        given = {name.lower(): value for name, value in headers}.get("content-length")
         length = given if self.command == "HEAD" and given else str(len(body))
         self.send_header("Content-Length", length)
         self.end_headers()
@@ -170,10 +172,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def finish(self) -> None:
-        try:
+        with suppress(OSError, ValueError):  # the connection was reset
             super().finish()
-        except (OSError, ValueError):
-            pass  # the connection was reset
 
     def log_message(self, *_args: Any) -> None:
         pass

@@ -15,7 +15,7 @@ from audit_pipeline.simulate import Shares, raw_objects
 from audit_pipeline.transform import fast, texts
 from audit_pipeline.transform.decode import Decoded, RawObject, decode, find_texts
 from audit_pipeline.transform.ownership import Scope
-from audit_pipeline.transform.times import EpochCache, epoch_ms
+from audit_pipeline.transform.times import epoch_ms, epochs_ms
 
 SCOPE = Scope(DAY1, 1, DAY1)
 
@@ -107,10 +107,10 @@ def test_a_text_ends_where_msgspec_says_that_trailing_characters_begin() -> None
 
 
 @pytest.mark.parametrize(
-    "data", ["garbage\ufeff" + event(), "\ufeff garbage\n\ufeff" + event(), event() + "garbage \ufeff"]
+    "text", ["garbage\ufeff" + event(), "\ufeff garbage\n\ufeff" + event(), event() + "garbage \ufeff"]
 )
-def test_a_byte_order_mark_beside_broken_text_is_white_space(data: str) -> None:
-    found = decoded(data)
+def test_a_byte_order_mark_beside_broken_text_is_white_space(text: str) -> None:
+    found = decoded(text.replace("{}", event()))
     assert found.rejected["Raw"].to_pylist() == [b"garbage"]
     assert len(found.rows) == 1
 
@@ -124,7 +124,10 @@ def test_a_text_is_found_again_by_its_number() -> None:
 NEARLY_TIMES = r"20\d\d-[01]\d-[0-3]\dT[0-2]\d:[0-6]\d:[0-6]\d(\.\d{1,9}|\.|\.٣)?(Z|z|\+0\d:[0-6]\d)?"
 
 
-@given(st.from_regex(NEARLY_TIMES, fullmatch=True))
-def test_times_are_the_same_with_and_without_their_memory(text: str) -> None:
-    cache = EpochCache()
-    assert [cache[text], cache[text]] == [epoch_ms(text)] * 2
+PLAIN_TIMES = r"(19|20)\d\d-(0[1-9]|1[0-2])-[0-2]\dT[01]\d:[0-5]\d:[0-5]\d(\.\d{1,9})?Z"
+
+
+@given(st.lists(st.from_regex(PLAIN_TIMES, fullmatch=True), min_size=1), st.from_regex(NEARLY_TIMES, fullmatch=True))
+def test_many_times_at_once_are_read_as_each_by_itself(plain: list[str], nearly: str) -> None:
+    for times in (plain, [*plain, nearly], [nearly]):
+        assert epochs_ms(times) == [epoch_ms(time) for time in times]

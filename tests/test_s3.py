@@ -7,7 +7,6 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -19,7 +18,7 @@ from lake import DAY1, DAY2, DAY3, Lake, Record, event, key, zipped
 from s3_server import S3Server, s3_server
 
 from audit_pipeline.engines import run_partition
-from audit_pipeline.errors import AuditPipelineError, RawChangedError, StoreError
+from audit_pipeline.errors import AuditPipelineError, RawChangedError, SettingsError, StoreError
 from audit_pipeline.settings import Settings
 from audit_pipeline.store import objects
 from audit_pipeline.store.locks import Locks
@@ -224,7 +223,7 @@ def test_an_object_that_was_replaced_after_it_was_listed_is_an_error_that_names_
 def test_of_sixteen_threads_that_create_one_object_one_succeeds(s3_lake: S3Lake) -> None:
     store = open_store(f"s3://{BUCKET}/{s3_lake.name}")
     with ThreadPoolExecutor(16) as pool:
-        for number in range(3):
+        for number in range(2):
             barrier = threading.Barrier(16)
 
             def create(thread: int, number: int = number, barrier: threading.Barrier = barrier) -> bool:
@@ -358,28 +357,22 @@ def test_a_storm_that_outlasts_all_retries_is_an_error_of_one_line_and_a_re_run_
         run_partition(Settings(**s3_lake.settings), DAY1, progress=on_progress)
     assert proxy.fired
     check_is_one_line(error, f"s3://{BUCKET}/")
-    assert f"auditlog_manifest/{DAY1}.json" not in s3_lake.files() or storm.lost_answer
+    assert f"auditlog_manifest/{DAY1}.json" not in s3_lake.files()
     s3_lake.run(DAY1)
     assert hashes(s3_lake.files(*DATA)) == data_of(local, DAY1)
     assert not s3_lake.files("auditlog_pending")
 
 
-@pytest.mark.parametrize("times", [1, 2])
-def test_a_lock_whose_creation_was_done_but_not_answered_is_ones_own_or_free(
-    times: int, s3_lake: S3Lake, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+def test_a_lock_whose_creation_was_done_but_not_answered_is_ones_own(
+    s3_lake: S3Lake, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody may be locked out by it for long, and nobody hold the lock besides its owner."""
     use(monkeypatch, s3_lake.server, proxy.endpoint)
     quick_retries(monkeypatch, 3)
     store = open_store(f"s3://{BUCKET}/{s3_lake.name}")
-    with (
-        proxy.faults(Rule("PutObject", times=times, lost_answer=True)),
-        Locks(store, "mine") as mine,
-        suppress(StoreError),
-    ):
+    with proxy.faults(Rule("PutObject", times=1, lost_answer=True)), Locks(store, "mine") as mine:
         mine.acquire("a")
         mine.check()
-    assert len(proxy.fired) >= 1
+    assert proxy.fired
     with Locks(store, "next") as following:
         following.acquire("a")
         following.check()
@@ -401,20 +394,41 @@ def test_a_lock_whose_creation_was_done_but_answered_with_an_error_is_ones_own(
 # -- settings that are wrong
 
 
-def test_wrong_credentials_are_one_clear_line(s3_lake: S3Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+@pytest.mark.parametrize(
+    ("name", "code"), [("AWS_SECRET_ACCESS_KEY", "SignatureDoesNotMatch"), ("AWS_ACCESS_KEY_ID", "InvalidAccessKeyId")]
+)
+def test_wrong_credentials_are_one_line_with_the_code_of_s3(
+    name: str, code: str, s3_lake: S3Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "wrong")
     with pytest.raises(AuditPipelineError) as error:
         s3_lake.run()
-    check_is_one_line(error, f"s3://{BUCKET}/")
-    assert "SignatureDoesNotMatch" in str(error.value) or "403" in str(error.value)
+    check_is_one_line(error, f"s3://{BUCKET}/", code)
+    assert not s3_lake.files()
 
 
-def test_a_missing_bucket_is_one_clear_line(s3_lake: S3Lake) -> None:
-    for changed in ({"raw_url": "s3://no-such-bucket/raw"}, {"lake_url": "s3://no-such-bucket/lake"}):
-        with pytest.raises(AuditPipelineError) as error:
-            run_partition(Settings(**s3_lake.settings | changed), DAY1)
-        check_is_one_line(error, "s3://no-such-bucket/")
-        assert "NoSuchBucket" in str(error.value) or "404" in str(error.value)
+def test_half_of_the_credentials_is_a_wrong_setting(s3_lake: S3Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    with pytest.raises(SettingsError) as error:
+        s3_lake.run()
+    check_is_one_line(error, f"s3://{BUCKET}/", "AccessKeyId")
+
+
+@pytest.mark.parametrize("setting", ["raw_url", "lake_url"])
+def test_a_missing_bucket_is_one_line_with_the_code_of_s3(setting: str, s3_lake: S3Lake) -> None:
+    with pytest.raises(AuditPipelineError) as error:
+        run_partition(Settings(**s3_lake.settings | {setting: "s3://no-such-bucket/prefix"}), DAY1)
+    check_is_one_line(error, "s3://no-such-bucket/", "NoSuchBucket")
+
+
+@pytest.mark.parametrize("endpoint", ["not a url", "127.0.0.1:9000", "http://", "ftp://127.0.0.1"])
+def test_an_endpoint_that_is_no_url_is_a_wrong_setting(
+    endpoint: str, s3_lake: S3Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, s3_lake.server, endpoint)
+    with pytest.raises(SettingsError) as error:
+        s3_lake.run()
+    check_is_one_line(error, "AWS_ENDPOINT_URL", endpoint)
 
 
 def test_an_endpoint_where_nobody_answers_is_one_clear_line(s3_lake: S3Lake, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,10 +65,17 @@ def run_days(settings: "Settings", first: date, last: date, *, as_json: bool = F
 
 
 def exit_code_of_days(results: "Sequence[DayResult]") -> ExitCode:
-    bad = [r for r in results if not r.succeeded or r.failed_checks]
+    bad = [r for r in results if not r.succeeded or errors_of(r)]
     if bad and all(_is_busy(r) for r in bad):
         return ExitCode.BUSY
     return ExitCode.FAILED if bad else ExitCode.OK
+
+
+def errors_of(result: "DayResult") -> list[str]:
+    """The failed checks that are more than a warning: a quiet hour is no error."""
+    from audit_pipeline.orchestration.names import WARNINGS
+
+    return [name for name in result.failed_checks if name not in WARNINGS]
 
 
 @dataclass(frozen=True)
@@ -90,11 +97,13 @@ class _Finished:
         }
 
     def line(self) -> Text:
-        problems = [f"check {name} failed" for name in self.result.failed_checks]
+        errors = errors_of(self.result)
+        problems = [f"check {name} failed" for name in errors]
         if not self.result.succeeded and (self.result.error or not problems):
             problems.insert(0, self.result.error or "the run failed")
+        warnings = [f"check {name} warns" for name in self.result.failed_checks if name not in errors]
         mark = ("✗ ", "bold red") if problems else ("✓ ", "green")
-        return Text.assemble(mark, self._numbers(), (printable("".join(f"  {p}" for p in problems)), "red"))
+        return Text.assemble(mark, self._numbers(), *_told(problems, "red"), *_told(warnings, "yellow"))
 
     def _numbers(self) -> str:
         m = self.manifest
@@ -103,6 +112,10 @@ class _Finished:
         seconds = (m.finished_at - m.started_at).total_seconds()
         quarantined = f", {m.quarantined_records:,} quarantined" if m.quarantined_records else ""
         return f"{m.partition}  {m.events.read:>9,} events  {m.rows:>9,} rows{quarantined}, {seconds:.1f} s"
+
+
+def _told(messages: list[str], style: str) -> list[tuple[str, str]]:
+    return [(printable(f"  {message}"), style) for message in messages]
 
 
 def _manifest_since(settings: "Settings", partition: date, moment: datetime) -> "Manifest | None":

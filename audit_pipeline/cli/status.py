@@ -58,10 +58,14 @@ def _numbers(day: "DayStatus") -> list[Text]:
 
 
 def _checks(checks: Mapping[str, bool | None]) -> Text:
+    from audit_pipeline.orchestration.names import WARNINGS
+
     failed = [name for name, passed in checks.items() if passed is False]
     missing = [name for name, passed in checks.items() if passed is None]
-    if failed:
+    if set(failed) - WARNINGS:
         return Text(printable(f"{', '.join(failed)} failed"), style="bold red")
+    if failed:
+        return Text(printable(f"{', '.join(failed)} warns"), style="yellow")
     if missing:
         return Text(printable(f"{', '.join(missing)} not reported"), style="yellow")
     return Text(f"{len(checks)} passed", style="green") if checks else Text("—")

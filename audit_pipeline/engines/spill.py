@@ -17,7 +17,7 @@ import psutil
 import pyarrow as pa
 
 from audit_pipeline.store.locks import is_process_alive
-from audit_pipeline.transform.merge import sort_rows
+from audit_pipeline.transform.merge import sort_by_place
 
 __all__ = ["Place", "RunFile", "SpilledRun", "read_tables", "scratch_folder", "write_run", "write_table"]
 
@@ -70,7 +70,7 @@ def scratch_folder(parent: Path | None) -> Iterator[Path]:
 
 def write_run(rows: pa.Table, path: Path) -> tuple[RunFile, pa.Table]:
     """Sort rows by (dt, source) and the order of the files, and spill them; the file, and the sorted rows."""
-    rows = sort_rows(rows.combine_chunks(), by_place=True)
+    rows = sort_by_place(rows.combine_chunks())
     pieces: dict[Place, tuple[list[int], list[int]]] = {}
     size = max(1, min(_PIECE_ROWS, _PIECE_BYTES * len(rows) // max(1, rows.nbytes)))
     times = rows["Timestamp"].cast(pa.int64())

@@ -66,8 +66,9 @@ def build_audit_log_days(settings: Settings) -> dg.AssetsDefinition:
             raise
         failed = [day for day in days if day.error is not None]
         if any(day.is_worth_a_retry for day in failed) and context.retry_number < _RETRIES:
-            # the next attempt reports, lest a day be told of twice. A `RetryPolicy` would also repeat a run that a
-            # person has stopped.
+            context.log.warning("to be tried again: %s", _problems(failed))
+            # The next attempt reports, lest a day be told of twice. A `RetryPolicy` instead of this would also repeat
+            # a run that a person has stopped.
             raise dg.RetryRequested(_RETRIES, seconds_to_wait=_RETRY_SECONDS[context.retry_number])
         if failed:
             _log_materializations(context, days)
@@ -126,9 +127,12 @@ def _log_evaluations(context: dg.AssetExecutionContext, days: Sequence[Day]) -> 
 
 
 def _failure(failed: Sequence[Day]) -> dg.Failure:
-    problems = {day.partition.isoformat(): f"{type(day.error).__name__}: {day.error}" for day in failed}
     return dg.Failure(
-        description="; ".join(f"{partition}: {problem}" for partition, problem in problems.items()),
-        metadata={FAILED_DAYS: dg.MetadataValue.json(problems)},
+        description=_problems(failed),
+        metadata={FAILED_DAYS: dg.MetadataValue.json({day.partition.isoformat(): day.problem for day in failed})},
         allow_retries=False,
     )
+
+
+def _problems(failed: Sequence[Day]) -> str:
+    return "; ".join(f"{day.partition}: {day.problem}" for day in failed)

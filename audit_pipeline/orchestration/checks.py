@@ -1,12 +1,12 @@
 """The asset checks as Dagster knows them. Their rules are in ``verdicts``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 
-from audit_pipeline.orchestration.names import CHECKS, CONSERVATION, HOUR_COVERAGE
+from audit_pipeline.orchestration.names import CHECKS, CONSERVATION, HOUR_COVERAGE, WARNINGS
 from audit_pipeline.orchestration.verdicts import Verdict
 
 __all__ = ["check_specs", "evaluation_of"]
@@ -17,10 +17,6 @@ _DESCRIPTIONS: Final = {
 }
 #: Where these fail, the day goes no further.
 _BLOCKING: Final = {CONSERVATION}
-_SEVERITIES: Final[Mapping[str, dg.AssetCheckSeverity]] = {
-    HOUR_COVERAGE: dg.AssetCheckSeverity.WARN,
-    CONSERVATION: dg.AssetCheckSeverity.ERROR,
-}
 
 
 def check_specs(partitions: dg.PartitionsDefinition[str]) -> Sequence[dg.AssetCheckSpec]:
@@ -45,7 +41,7 @@ def evaluation_of(
         asset_key=asset,
         check_name=check,
         passed=verdict.passed,
-        severity=_SEVERITIES[check],
+        severity=dg.AssetCheckSeverity.WARN if check in WARNINGS else dg.AssetCheckSeverity.ERROR,
         description=verdict.description,
         metadata=verdict.metadata,
         blocking=check in _BLOCKING,

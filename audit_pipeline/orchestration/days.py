@@ -27,6 +27,11 @@ class Day:
     error: Exception | None = None
 
     @property
+    def problem(self) -> str | None:
+        """What went wrong, in one line."""
+        return None if self.error is None else " ".join(f"{type(self.error).__name__}: {self.error}".split())
+
+    @property
     def is_worth_a_retry(self) -> bool:
         """Whether running the day again at once may end better."""
         return isinstance(self.error, StoreError | LostLockError)
@@ -55,10 +60,9 @@ class Work:
             for step, wanted in steps:
                 if wanted:
                     step(day)
-        except AuditPipelineError as error:
-            day.error = error
         except Exception as error:
-            self.log.exception("%s: a defect of the pipeline", partition)
+            if not isinstance(error, AuditPipelineError):
+                self.log.exception("%s: a defect of the pipeline", partition)
             day.error = error
         return day
 

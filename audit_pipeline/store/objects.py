@@ -119,6 +119,10 @@ class Store:
 
         Each must still be the object that was listed: :class:`RawChangedError` else.
         """
+        if self.root is not None:  # the disk answers sooner than a thread
+            for info in objects:
+                yield info, self.get(info.key, if_match=info.e_tag)
+            return
         waiting = deque(objects)
         flying: deque[tuple[ObjectInfo, Future[bytes]]] = deque()
         bytes_flying = 0

@@ -25,12 +25,14 @@ from audit_pipeline.transform.rows import (
     REJECTED_SCHEMA,
     digest_of,
 )
-from audit_pipeline.transform.times import DAY_MS, EpochCache
+from audit_pipeline.transform.times import DAY_MS, epochs_ms
 
 __all__ = ["Counts", "Decoded", "RawObject", "decode", "decode_batches", "find_texts"]
 
 #: Bytes of text that are decoded at once: what comes of them fits the processor's cache.
 _WINDOW_BYTES: Final = 512 << 10
+#: Bytes of text whose events become one table: smaller tables cost more each, larger ones miss the cache.
+_TABLE_BYTES: Final = 1 << 20
 #: After a window with something wrong in it, the next ones are so small, to find it without reading much text by text.
 _SMALLEST_WINDOW_BYTES: Final = 16 << 10
 _LAST_IN_OBJECT: Final = (1 << ORDER_SHIFT) - 1
@@ -111,7 +113,6 @@ class _Pending:
 class _Decoder:
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
-        self._epochs = EpochCache()
         self._reset()
 
     def _reset(self) -> None:
@@ -139,10 +140,6 @@ class _Decoder:
 
     # -- what the decoder of one object hands in
 
-    def epochs(self, events: list[fast.Event]) -> list[int | None]:
-        known = self._epochs
-        return [known[event.time] for event in events]
-
     def keep(
         self, events: list[fast.Event], times: npt.NDArray[np.int64], orders: npt.NDArray[np.uint64], size: int
     ) -> None:
@@ -151,7 +148,7 @@ class _Decoder:
         pending.times.append(times)
         pending.orders.append(orders)
         pending.size += size
-        if pending.size >= _WINDOW_BYTES:
+        if pending.size >= _TABLE_BYTES:
             self._flush()
 
     def keep_exact(self, rows: list[dict[str, Any]], size: int) -> None:
@@ -198,11 +195,13 @@ class _ObjectDecoder:
             self._reject_object(found.unreadable)
 
     def _read(self, data: bytes, is_cut: bool, stack_depth: int) -> None:
+        view = memoryview(data)
+        is_text = not texts.is_broken_utf8(data)
         position, size = 0, _WINDOW_BYTES
         while position < len(data):
             end = _window_end(data, position, size)
             texts.fast_nesting(stack_depth)
-            if self._read_fast(data[position:end]):
+            if is_text and self._read_fast(view[position:end]):
                 position, size = end, min(2 * size, _WINDOW_BYTES)
             elif size > _SMALLEST_WINDOW_BYTES and end - position > _SMALLEST_WINDOW_BYTES:
                 size = max(size // 8, _SMALLEST_WINDOW_BYTES)
@@ -210,14 +209,14 @@ class _ObjectDecoder:
                 texts.thorough_nesting(stack_depth)
                 position = self._read_exactly(data, position, end, is_cut)
 
-    def _read_fast(self, text: bytes) -> bool:
-        """Whether the text was well-formed events and nothing else, all in range."""
+    def _read_fast(self, text: bytes | memoryview) -> bool:
+        """Whether the text (valid UTF-8) was well-formed events and nothing else, all in range."""
         events = fast.read_events(text)
         if events is None or not fast.has_safe_sources(events):
             return False
-        epochs = self._into.epochs(events)
         if not events:
             return True
+        epochs = epochs_ms([event.time for event in events])
         if None in epochs:
             return False
         times = np.array(epochs, np.int64)
@@ -241,7 +240,7 @@ class _ObjectDecoder:
         for text in texts.split(data, position):
             if text.start >= end:
                 return text.start
-            if is_cut and not text.is_json and not data[text.end :].strip():
+            if is_cut and not text.is_json and texts.is_blank_from(data, text.end):
                 break  # the text that the cut goes through is part of the unreadable object's record
             raw = data[text.start : text.end]
             if not (text.is_json and self._read_fast(raw)):

@@ -16,7 +16,6 @@ from msgspec import Meta, Raw, Struct
 
 from audit_pipeline.transform.exact import actor_type, is_safe_source
 from audit_pipeline.transform.rows import DECODED_SCHEMA
-from audit_pipeline.transform.texts import is_broken_utf8
 from audit_pipeline.transform.times import DAY_MS
 
 __all__ = ["Event", "has_safe_sources", "read_events", "to_table"]
@@ -93,11 +92,9 @@ _actor_types = _Cache(actor_type)
 _safe_sources = _Cache(is_safe_source)
 
 
-def read_events(window: bytes) -> list[Event] | None:
-    """The events of a window, or None where it holds anything else too."""
+def read_events(window: bytes | memoryview) -> list[Event] | None:
+    """The events of a window of valid UTF-8, or None where it holds anything else too."""
     try:
-        if is_broken_utf8(window):
-            return None
         return _EVENTS.decode_lines(window)
     except (msgspec.DecodeError, RecursionError):
         return None

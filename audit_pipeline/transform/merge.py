@@ -2,13 +2,16 @@
 
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, Protocol
+from itertools import pairwise
+from typing import Any, Final, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["Run", "merge", "sort_rows"]
+from audit_pipeline.transform.times import DAY_MS
+
+__all__ = ["Run", "merge", "sort_by_place"]
 
 #: Rows that a block of the stream has at least, where there are as many.
 _BLOCK_ROWS: Final = 8192
@@ -26,14 +29,23 @@ class Run(Protocol):
     def read(self, piece: int) -> pa.Table: ...
 
 
-def sort_rows(rows: pa.Table, *, by_place: bool = False) -> pa.Table:
-    """Rows in the order of the files, the copies of an event in the order of their delivery.
+def sort_rows(rows: pa.Table) -> pa.Table:
+    """Rows in the order of the files, the copies of an event in the order of their delivery."""
+    return rows.take(pc.sort_indices(rows.select([name for name, _ in _ROW_ORDER]), sort_keys=_ROW_ORDER))
 
-    ``by_place`` sorts by (dt, source) first.
-    """
-    place = [("dt", "ascending"), ("source", "ascending")] if by_place else []
-    keys = place + _ROW_ORDER
-    return rows.take(pc.sort_indices(rows.select([name for name, _ in keys]), sort_keys=keys))
+
+def sort_by_place(rows: pa.Table) -> pa.Table:
+    """The same within each (dt, source)."""
+    sources = rows["source"].combine_chunks().dictionary_encode()
+    days, times = rows["dt"].to_numpy(), rows["Timestamp"].to_numpy().view(np.int64)
+    # Place and time in one number: comparing it costs a fraction of comparing a date, a text and a time. The time
+    # within a day has 27 bits, and that leaves room for more places than a run can hold rows of.
+    place = (days.astype(np.int64) - days.min(initial=0)) * len(sources.dictionary) + sources.indices.to_numpy()
+    keyed = rows.select(["Id", "order", "EntityIndex"]).append_column(
+        "place", pa.array(place * DAY_MS + times % DAY_MS)
+    )
+    order = [("place", "ascending"), *_ROW_ORDER[1:]]
+    return rows.take(pc.sort_indices(keyed, sort_keys=order))
 
 
 def merge(runs: Iterable[Run]) -> Iterator[pa.Table]:
@@ -75,6 +87,11 @@ def _cut(tables: list[pa.Table], bound: int | None) -> tuple[list[pa.Table], lis
 
 
 def _combine(tables: list[pa.Table]) -> pa.Table:
-    if len(tables) == 1:
-        return tables[0]
-    return sort_rows(pa.concat_tables(tables).combine_chunks())
+    rows = pa.concat_tables(tables)
+    if all(_key(one, len(one) - 1) < _key(other, 0) for one, other in pairwise(tables)):
+        return rows  # pieces of one run, or of runs that do not overlap: nearly always
+    return sort_rows(rows.combine_chunks())
+
+
+def _key(rows: pa.Table, index: int) -> tuple[Any, ...]:
+    return tuple(rows[name][index].as_py() for name, _ in _ROW_ORDER)

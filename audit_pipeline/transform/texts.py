@@ -15,7 +15,16 @@ from typing import Final, NamedTuple
 import msgspec
 import pyarrow as pa
 
-__all__ = ["MAX_DEPTH", "Text", "fast_nesting", "is_broken_utf8", "nesting_limits", "split", "thorough_nesting"]
+__all__ = [
+    "MAX_DEPTH",
+    "Text",
+    "fast_nesting",
+    "is_blank_from",
+    "is_broken_utf8",
+    "nesting_limits",
+    "split",
+    "thorough_nesting",
+]
 
 #: Levels of nesting that a text may have.
 MAX_DEPTH: Final = 1000
@@ -78,6 +87,11 @@ def is_broken_utf8(data: bytes) -> bool:
     except pa.ArrowInvalid:
         return True
     return False
+
+
+def is_blank_from(data: bytes, position: int) -> bool:
+    """Whether nothing but white space follows."""
+    return _after_blank(data, position) == len(data)
 
 
 @contextmanager
