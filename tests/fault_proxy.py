@@ -47,13 +47,14 @@ class FaultProxy:
     endpoint: str
     fired: list[Rule] = field(default_factory=list)
     _rules: list[Rule] = field(default_factory=list)
-    _chances: random.Random = field(default_factory=lambda: random.Random(1))
+    #: Of this seed, nothing with a chance of a half happens nine times in a row.
+    _chances: random.Random = field(default_factory=lambda: random.Random(0))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
     def faults(self, *rules: Rule) -> Iterator[None]:
         with self._lock:
-            self.fired, self._rules = [], list(rules)
+            self.fired, self._rules, self._chances = [], list(rules), random.Random(0)
         try:
             yield
         finally:

@@ -1504,6 +1504,16 @@ def test_a_late_event_is_held_against_another_late_one(lake: Lake, order: tuple[
     assert [row["owner"] for row in lake.rows()] == [order[0]]
 
 
+def test_a_copy_is_found_where_several_partitions_have_written_into_that_dt(lake: Lake) -> None:
+    lake.write(key(DAY2), event("from day 2"))
+    lake.write(key(DAY3), event("from day 3"))
+    lake.write(key(DAY1), event("own") + event("from day 3"))
+    for partition in (DAY2, DAY3, DAY1):
+        lake.run(partition)
+    assert sorted(ids(lake.rows())) == ["from day 2", "from day 3", "own"]
+    assert lake.manifest(DAY1)["events"]["duplicate"] == 1
+
+
 def test_across_partitions_the_quarantined_entities_count_too(lake: Lake) -> None:
     lake.write(key(DAY1), event("same", COPY, "7") + event("other", COPY, "7"))
     lake.write(key(DAY3), event("same", COPY, "7") + event("other", COPY, "8"))

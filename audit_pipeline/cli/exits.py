@@ -20,7 +20,7 @@ class ExitCode(IntEnum):
 
 MEANINGS: Final = {
     ExitCode.OK: "everything that was asked for was done",
-    ExitCode.FAILED: "a day failed, or the work could not be done; a check that only warns is no failure",
+    ExitCode.FAILED: "a day failed, or the work could not be done; warnings do not count",
     ExitCode.WRONG_USE: "the command line or a setting is wrong",
     ExitCode.BUSY: "another run holds the partition: try again when it has ended",
     ExitCode.INTERRUPTED: "interrupted; the days that were finished stay finished",

@@ -16,6 +16,8 @@ __all__ = ["Sandbox", "environment"]
 _DAGSTER_YAML: Final = """\
 telemetry:
   enabled: false
+nux:
+  enabled: false
 concurrency:
   runs:
     max_concurrent_runs: 2

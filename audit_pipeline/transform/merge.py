@@ -59,7 +59,9 @@ def merge(runs: Iterable[Run]) -> Iterator[pa.Table]:
     enough = _BLOCK_ROWS
     while upcoming:
         _, number, piece, run = heapq.heappop(upcoming)
-        waiting.append(run.read(piece))
+        rows = run.read(piece)
+        if len(rows):
+            waiting.append(rows)
         if piece + 1 < len(run.first_timestamps):
             heapq.heappush(upcoming, (run.first_timestamps[piece + 1], number, piece + 1, run))
         if upcoming and sum(len(table) for table in waiting) < enough:
