@@ -22,7 +22,7 @@ from audit_pipeline.engines.quarantining import quarantine_records, write_quaran
 from audit_pipeline.engines.spill import scratch_folder
 from audit_pipeline.engines.standing import StandingFile, day_of, list_standing_files
 from audit_pipeline.engines.writing import PlacedFile, Written, write_places
-from audit_pipeline.errors import SettingsError
+from audit_pipeline.errors import RawChangedError, SettingsError
 from audit_pipeline.settings import Settings
 from audit_pipeline.store.lake import LakeSettings, agree_on_lake_settings
 from audit_pipeline.store.layout import data_path, dt_of, quarantine_path
@@ -91,11 +91,11 @@ class _Run:
         spilled = self._decode(inputs)
         days = {day for run_file in spilled.runs for day, _ in run_file.pieces}
         standing = list_standing_files(self.lake, partition, days)
-        written = self._write(spilled, standing)
+        written = self._write_unlocked(spilled, standing)
         earlier = paths_of_earlier_runs(self.lake, partition)
         self._lock({day_of(day) for day in days} | {dt for path in earlier if (dt := dt_of(path))})
         standing_now = list_standing_files(self.lake, partition, days)
-        if standing_now != standing:  # another partition committed under one of the dates meanwhile
+        if written is None or standing_now != standing:  # another partition committed under one of the dates meanwhile
             written = self._write(spilled, standing_now)
         staged, manifest = self._conclude(inputs, spilled, written)
         self.progress("commit", 0, len(staged))
@@ -126,6 +126,13 @@ class _Run:
             self.progress("decode", done, len(inputs))
         return total
 
+    def _write_unlocked(self, spilled: Spilled, standing: Sequence[StandingFile]) -> Written | None:
+        """None where another partition replaced one of its files while it was read."""
+        try:
+            return self._write(spilled, standing)
+        except RawChangedError:
+            return None
+
     def _write(self, spilled: Spilled, standing: Sequence[StandingFile]) -> Written:
         files: list[PlacedFile] = []
         tallies: list[Tally] = []
@@ -148,10 +155,10 @@ class _Run:
         """The files to commit (path in the lake: local file) and the record of the run."""
         partition, counts, tally = self.scope.partition, spilled.counts, written.tally
         outputs = [self._describe(file) for file in written.files]
-        staged = {output.path: file.path for output, file in zip(outputs, written.files, strict=True)}
         quarantine = self._quarantine(inputs, spilled, tally)
-        if quarantine.path is not None:
-            staged[quarantine.path] = self._quarantine_file
+        # in the order of the commit: who sees an event of a data file must find its bad entities in quarantine too
+        staged = {} if quarantine.path is None else {quarantine.path: self._quarantine_file}
+        staged |= {output.path: file.path for output, file in zip(outputs, written.files, strict=True)}
         manifest = Manifest(
             partition=partition,
             run_id=self.run_id,

@@ -17,7 +17,7 @@ import psutil
 import pyarrow as pa
 
 from audit_pipeline.store.locks import is_process_alive
-from audit_pipeline.transform.merge import sort_by_place
+from audit_pipeline.transform.merge import Key, sort_by_place
 
 __all__ = ["Place", "RunFile", "SpilledRun", "read_tables", "scratch_folder", "write_run", "write_table"]
 
@@ -32,10 +32,10 @@ _WRITE_BUFFER_BYTES: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class RunFile:
-    """A file of sorted rows; ``pieces`` gives, of each place, the pieces' numbers and their first Timestamps (ms)."""
+    """A file of sorted rows; ``pieces`` gives, of each place, the pieces' numbers and their first keys."""
 
     path: Path
-    pieces: dict[Place, tuple[list[int], list[int]]]
+    pieces: dict[Place, tuple[list[int], list[Key]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class SpilledRun:
 
     path: Path
     numbers: Sequence[int]
-    first_timestamps: Sequence[int]
+    first_keys: Sequence[Key]
 
     def read(self, piece: int) -> pa.Table:
         return pa.Table.from_batches([_open(self.path).get_batch(self.numbers[piece])])
@@ -71,9 +71,9 @@ def scratch_folder(parent: Path | None) -> Iterator[Path]:
 def write_run(rows: pa.Table, path: Path) -> tuple[RunFile, pa.Table]:
     """Sort rows by (dt, source) and the order of the files, and spill them; the file, and the sorted rows."""
     rows = sort_by_place(rows.combine_chunks())
-    pieces: dict[Place, tuple[list[int], list[int]]] = {}
+    pieces: dict[Place, tuple[list[int], list[Key]]] = {}
     size = max(1, min(_PIECE_ROWS, _PIECE_BYTES * len(rows) // max(1, rows.nbytes)))
-    times = rows["Timestamp"].cast(pa.int64())
+    times, ids = rows["Timestamp"].cast(pa.int64()), rows["Id"]
     number = 0
     with _new_file(path, rows.schema) as writer:
         for place, start, end in _places(rows):
@@ -81,7 +81,7 @@ def write_run(rows: pa.Table, path: Path) -> tuple[RunFile, pa.Table]:
             for at in range(start, end, size):
                 writer.write_table(rows.slice(at, min(size, end - at)))
                 numbers.append(number)
-                first.append(times[at].as_py())
+                first.append((times[at].as_py(), ids[at].as_py()))
                 number += 1
     return RunFile(path, pieces), rows
 

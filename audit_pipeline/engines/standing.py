@@ -76,7 +76,7 @@ class StandingRun:
         column = self._reader.schema_arrow.get_field_index("Timestamp")
         groups = (self._reader.metadata.row_group(n) for n in range(self._reader.metadata.num_row_groups))
         times = [group.column(column).statistics.min for group in groups]
-        self.first_timestamps = pa.array(times, pa.timestamp("ms")).cast(pa.int64()).to_pylist()
+        self.first_keys = [(ms, "") for ms in pa.array(times, pa.timestamp("ms")).cast(pa.int64()).to_pylist()]
 
     def read(self, piece: int) -> pa.Table:
         rows = self._reader.read_row_group(piece)

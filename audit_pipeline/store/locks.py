@@ -6,6 +6,7 @@ generation stays after its release, so that a number is never used twice.
 """
 
 import json
+import logging
 import os
 import socket
 import threading
@@ -22,6 +23,11 @@ from audit_pipeline.store.layout import lock_prefix
 from audit_pipeline.store.objects import Store
 
 __all__ = ["Locks", "is_process_alive"]
+
+_log = logging.getLogger(__name__)
+
+#: Owners at work in this process: a record of another one is of a run that could not release its lock.
+_owners_here: Final[set[str]] = set()
 
 #: A lock whose owner has not renewed it for so long is taken over.
 _LEASE: Final = timedelta(seconds=30)
@@ -54,6 +60,7 @@ class Locks:
         self._renewer = threading.Thread(target=self._renew_until_stopped, name="lock-renewal", daemon=True)
 
     def __enter__(self) -> Self:
+        _owners_here.add(self._owner)
         self._renewer.start()
         return self
 
@@ -62,9 +69,13 @@ class Locks:
     ) -> None:
         self._stop.set()
         self._renewer.join()
+        _owners_here.discard(self._owner)
         for held in reversed(self._held):
-            if self._is_ours(held):
-                self._write(held, released=True)
+            try:
+                if self._is_ours(held):
+                    self._write(held, released=True)
+            except StoreError as problem:  # whether the run succeeded is decided; the next taker sees that it is over
+                _log.warning("the lock %s was not released: %s", held.name, problem)
         self._held.clear()
 
     def acquire(self, name: str, *, wait_seconds: float = 0.0) -> None:
@@ -118,7 +129,7 @@ class Locks:
 
     def _try_create(self, name: str, generation: int) -> bool:
         held = _Held(name, generation, datetime.now(UTC))
-        if not self._lake.create(held.key, self._record(held, released=False)):
+        if not self._create(held):
             return False
         older = [info.key for info in self._lake.list(lock_prefix(name)) if info.key < held.key]
         if not self._is_newest(held):  # a slow creation of a number that others have passed
@@ -128,6 +139,18 @@ class Locks:
         with self._changing:
             self._held.append(held)
         return True
+
+    def _create(self, held: _Held) -> bool:
+        """S3 may create the object and its answer be lost, or the request be repeated: then our own record is there."""
+        data = self._record(held, released=False)
+        try:
+            if self._lake.create(held.key, data):
+                return True
+        except StoreError:
+            if self._lake.get_if_exists(held.key) != data:
+                raise
+            return True
+        return self._lake.get_if_exists(held.key) == data
 
     def _is_newest(self, held: _Held) -> bool:
         return self._lake.list(lock_prefix(held.name))[-1].key == held.key
@@ -182,6 +205,10 @@ def _is_local_and_alive(record: dict[str, Any]) -> bool:
 
 def _may_be_alive(record: dict[str, Any]) -> bool:
     """Whether the owner of a lock may still be at work."""
-    if record["host"] == socket.gethostname():
-        return record["pid"] == os.getpid() or is_process_alive(record["pid"], record["process_started"])
-    return datetime.now(UTC) < datetime.fromisoformat(record["expires_at"]) + _CLOCK_SKEW
+    if datetime.now(UTC) >= datetime.fromisoformat(record["expires_at"]) + _CLOCK_SKEW:
+        return False  # its process may live on: the run is over, and its lock could not be released
+    if record["host"] != socket.gethostname():
+        return True
+    if record["pid"] == os.getpid():
+        return record["owner"] in _owners_here
+    return is_process_alive(record["pid"], record["process_started"])

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.exceptions import (
@@ -103,13 +103,17 @@ class Store:
             raise self._failure("read", key, error) from error
 
     def open(self, info: ObjectInfo) -> io.RawIOBase:
-        """The object as a file to read from at any place, for those who need only parts of it."""
+        """The object as a file to read from at any place, for those who need only parts of it.
+
+        It must still be the object that was listed: :class:`RawChangedError` else.
+        """
         return _RangeReader(self, info)
 
-    def get_range(self, key: str, start: int, length: int) -> bytes:
+    def get_range(self, key: str, start: int, length: int, *, if_match: str | None = None) -> bytes:
+        options: Any = {"range": (start, start + length)} | ({"if_match": if_match} if if_match else {})
         try:
-            return bytes(obstore.get_range(self._inner, key, start=start, length=length))
-        except (NotFoundError, FileNotFoundError) as error:
+            return bytes(obstore.get(self._inner, key, options=options).bytes())
+        except (NotFoundError, FileNotFoundError, PreconditionError) as error:
             raise self._changed(key) from error
         except BaseError as error:
             raise self._failure("read", key, error) from error
@@ -147,8 +151,8 @@ class Store:
             if self.root is None:
                 obstore.put(self._inner, key, data)
                 return
-            # one name a key, so that the next write of it also removes what a killed one left
-            staged = f"{_STAGING}/{hashlib.sha256(key.encode()).hexdigest()}"
+            staged = f"{_STAGING}/{_staging_name(key)}"
+            self._discard_staged(key)
             obstore.put(self._inner, staged, data)
             obstore.rename(self._inner, staged, key)
         except (BaseError, OSError) as error:
@@ -167,6 +171,7 @@ class Store:
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects; one that is not there is no error."""
         for key in keys:
+            self._discard_staged(key)
             try:
                 obstore.delete(self._inner, key)
             except (NotFoundError, FileNotFoundError):
@@ -174,12 +179,17 @@ class Store:
             except BaseError as error:
                 raise self._failure("delete", key, error) from error
 
+    def _discard_staged(self, key: str) -> None:
+        """Remove what killed writes of ``key`` left in a local store; obstore adds ``#1`` and so on to names."""
+        if self.root is not None:
+            for left in (self.root / _STAGING).glob(f"{_staging_name(key)}*"):
+                left.unlink(missing_ok=True)
+
     def _changed(self, key: str) -> RawChangedError:
         return RawChangedError(f"{self.url_of(key)} changed or vanished while it was read: run the partition again")
 
     def _failure(self, verb: str, key: str, error: Exception) -> StoreError:
-        first_line = str(error).strip().split("\n", 1)[0]
-        return StoreError(f"cannot {verb} {self.url_of(key)}: {first_line}")
+        return StoreError(f"cannot {verb} {self.url_of(key)}: {_in_one_line(error)}")
 
 
 class _RangeReader(io.RawIOBase):
@@ -203,21 +213,41 @@ class _RangeReader(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         left = self._info.size - self._position
         length = left if size < 0 else min(size, left)
-        data = self._store.get_range(self._info.key, self._position, length) if length > 0 else b""
+        data = b""
+        if length > 0:
+            data = self._store.get_range(self._info.key, self._position, length, if_match=self._info.e_tag)
         self._position += len(data)
         return data
 
 
+def _in_one_line(error: Exception) -> str:
+    """The first line; of an answer of S3, whose XML obstore appends, the code and message too."""
+    text = str(error).strip()
+    told = [found[1] for part in ("Code", "Message") if (found := re.search(rf"<{part}>([^<\n]*)</{part}>", text))]
+    first_line = text.split("\n", 1)[0].split("<?xml", 1)[0].split("<Error>", 1)[0].rstrip(" :")
+    return ": ".join([first_line, *told])
+
+
+def _staging_name(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
 def open_store(url: str, *, create: bool = False) -> Store:
     """The store at a path, ``file://`` or ``s3://bucket/prefix`` URL; ``create`` makes a missing local folder."""
-    if url.startswith("s3://"):
-        return _open_s3(url.rstrip("/"))
-    if re.match(r"[a-z][a-z0-9+.-]+://", url) and not url.startswith("file://"):
+    scheme, separator, rest = url.partition("://")
+    if separator and scheme.lower() == "s3":
+        return _open_s3(f"s3://{rest.rstrip('/')}")
+    if separator and scheme.lower() != "file" and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]+", scheme):
         raise SettingsError(f"{url!r} is no store: give a path, a file:// URL or an s3:// URL")
-    root = Path(urlsplit(url).path if url.startswith("file://") else url).expanduser().resolve()
+    path = unquote(rest.removeprefix("localhost")) if separator and scheme.lower() == "file" else url
+    root = Path(path).expanduser().resolve()
     if not create and not root.is_dir():
         raise SettingsError(f"the folder {root} does not exist")
-    return Store(url=f"file://{root}", _inner=LocalStore(root, mkdir=create), root=root)
+    try:
+        inner = LocalStore(root, mkdir=create)
+    except OSError as error:
+        raise SettingsError(f"the folder {root} cannot be made: {error}") from error
+    return Store(url=f"file://{root}", _inner=inner, root=root)
 
 
 def _open_s3(url: str) -> Store:
@@ -225,16 +255,21 @@ def _open_s3(url: str) -> Store:
     if not parts.netloc:
         raise SettingsError(f"{url!r} names no bucket: give s3://bucket/prefix")
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if endpoint and not re.fullmatch(r"https?://[^\s/?#]+(/\S*)?", endpoint):
+        raise SettingsError(f"AWS_ENDPOINT_URL is no http:// or https:// URL: {endpoint!r}")
     config: Any = {}
     if endpoint:
         # stand-ins answer on a plain address, where a bucket cannot be part of the host name
         config = {"endpoint": endpoint, "virtual_hosted_style_request": False}
     client: Any = _S3_CLIENT | {"allow_http": bool(endpoint and endpoint.startswith("http://"))}
-    inner = S3Store(
-        parts.netloc,
-        prefix=parts.path.strip("/") or None,
-        config=config,
-        client_options=client,
-        retry_config=_S3_RETRY,
-    )
+    try:
+        inner = S3Store(
+            parts.netloc,
+            prefix=parts.path.strip("/") or None,
+            config=config,
+            client_options=client,
+            retry_config=_S3_RETRY,
+        )
+    except BaseError as error:
+        raise SettingsError(f"{url} cannot be opened with these AWS_* variables: {_in_one_line(error)}") from error
     return Store(url=url, _inner=inner, root=None)

@@ -1,5 +1,6 @@
 """Sorted runs of rows to one sorted stream, a bounded piece at a time."""
 
+import bisect
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
@@ -11,10 +12,14 @@ import pyarrow.compute as pc
 
 from audit_pipeline.transform.times import DAY_MS
 
-__all__ = ["Run", "merge", "sort_by_place"]
+__all__ = ["Key", "Run", "merge", "sort_by_place"]
 
-#: Rows that a block of the stream has at least, where there are as many.
+#: (Timestamp in ms, Id): what tells an event from others in a stream of one (dt, source).
+Key = tuple[int, str]
+
+#: Rows that a block of the stream has at least, where there are as many; or bytes, where rows are large.
 _BLOCK_ROWS: Final = 8192
+_BLOCK_BYTES: Final = 8 << 20
 
 _ROW_ORDER: Final = [(name, "ascending") for name in ("Timestamp", "Id", "order", "EntityIndex")]
 
@@ -23,8 +28,8 @@ class Run(Protocol):
     """Rows of one (dt, source), sorted, in pieces that can be read one by one."""
 
     @property
-    def first_timestamps(self) -> Sequence[int]:
-        """Of each piece, a Timestamp (ms) that none of its rows is before, in order."""
+    def first_keys(self) -> Sequence[Key]:
+        """Of each piece, a key that none of its rows is before, in order."""
 
     def read(self, piece: int) -> pa.Table: ...
 
@@ -49,43 +54,56 @@ def sort_by_place(rows: pa.Table) -> pa.Table:
 
 
 def merge(runs: Iterable[Run]) -> Iterator[pa.Table]:
-    """Blocks of rows in order. Rows with the same Timestamp always come in the same block.
+    """Blocks of rows in order. Rows with the same Timestamp and Id always come in the same block.
 
     Only pieces whose times overlap are in memory together; runs follow the delivery hours, so that these are few.
     """
-    upcoming = [(run.first_timestamps[0], number, 0, run) for number, run in enumerate(runs) if run.first_timestamps]
+    upcoming = [(run.first_keys[0], number, 0, run) for number, run in enumerate(runs) if run.first_keys]
     heapq.heapify(upcoming)
     waiting: list[pa.Table] = []
-    enough = _BLOCK_ROWS
+    enough = 1.0
     while upcoming:
         _, number, piece, run = heapq.heappop(upcoming)
         rows = run.read(piece)
         if len(rows):
             waiting.append(rows)
-        if piece + 1 < len(run.first_timestamps):
-            heapq.heappush(upcoming, (run.first_timestamps[piece + 1], number, piece + 1, run))
-        if upcoming and sum(len(table) for table in waiting) < enough:
+        if piece + 1 < len(run.first_keys):
+            heapq.heappush(upcoming, (run.first_keys[piece + 1], number, piece + 1, run))
+        if upcoming and _blocks(waiting) < enough:
             continue
         bound = upcoming[0][0] if upcoming else None
         ready, waiting = _cut(waiting, bound)
-        # where many rows share a time nothing may be ready yet: look again only once there is a good deal more
-        enough = _BLOCK_ROWS + 2 * sum(len(table) for table in waiting)
+        # where many rows share a key nothing may be ready yet: look again only once there is a good deal more
+        enough = 1 + 2 * _blocks(waiting)
         if ready:
             yield _combine(ready)
 
 
-def _cut(tables: list[pa.Table], bound: int | None) -> tuple[list[pa.Table], list[pa.Table]]:
-    """What comes before ``bound`` (ms) of each sorted table, and what does not."""
+def _blocks(tables: list[pa.Table]) -> float:
+    """For how many blocks there is enough."""
+    rows, size = sum(len(table) for table in tables), sum(table.nbytes for table in tables)
+    return float(max(rows / _BLOCK_ROWS, size / _BLOCK_BYTES))
+
+
+def _cut(tables: list[pa.Table], bound: Key | None) -> tuple[list[pa.Table], list[pa.Table]]:
+    """What comes before ``bound`` of each sorted table, and what does not."""
     if bound is None:
         return tables, []
     before, after = [], []
     for table in tables:
-        at = int(np.searchsorted(table["Timestamp"].to_numpy().view(np.int64), bound))
+        at = _place_of(bound, table)
         if at:
             before.append(table.slice(0, at))
         if at < len(table):
             after.append(table.slice(at))
     return before, after
+
+
+def _place_of(bound: Key, table: pa.Table) -> int:
+    times, ids = table["Timestamp"].to_numpy().view(np.int64), table["Id"]
+    ms, event_id = bound
+    start, end = (int(np.searchsorted(times, ms, side)) for side in ("left", "right"))
+    return start + bisect.bisect_left(range(start, end), event_id, key=lambda row: ids[row].as_py())
 
 
 def _combine(tables: list[pa.Table]) -> pa.Table:

@@ -58,28 +58,30 @@ class TimeRange:
 def write_rows(blocks: Iterable[pa.Table], new_sink: Callable[[int], pa.NativeFile]) -> list[TimeRange]:
     """Write blocks of rows in order; ``new_sink`` opens the file of a number, from 0. No rows, no files."""
     written: list[TimeRange] = []
-    groups = _row_groups(blocks)
+    groups = _row_groups(blocks, ROW_SCHEMA)
     group = next(groups, None)
     while group is not None:
-        first = last = group
+        first_time = _time(group, 0)
         with (
             new_sink(len(written)) as sink,
             pq.ParquetWriter(sink, ROW_SCHEMA, **_COMMON, **_row_options(len(group))) as writer,
         ):
             for _ in range(_FILE_GROUPS):
                 writer.write_table(group, row_group_size=len(group))
-                last, group = group, next(groups, None)
+                last_time = _time(group, len(group) - 1)
+                group = None  # two of them are a good part of a run's memory
+                group = next(groups, None)
                 if group is None:
                     break
-        written.append(TimeRange(_time(first, 0), _time(last, len(last) - 1)))
+        written.append(TimeRange(first_time, last_time))
     return written
 
 
 def write_quarantine(records: Iterable[pa.Table], sink: pa.NativeFile) -> None:
-    """Write quarantine records in the order given."""
+    """Write quarantine records in the order given; the bytes follow from them, not from how they were cut."""
     with pq.ParquetWriter(sink, QUARANTINE_SCHEMA, **_COMMON, use_dictionary=["Reason", "RawKey", "Source"]) as writer:
-        for table in records:
-            writer.write_table(table.select(QUARANTINE_SCHEMA.names), row_group_size=max(1, len(table)))
+        for group in _row_groups(records, QUARANTINE_SCHEMA):
+            writer.write_table(group, row_group_size=len(group))
 
 
 def _row_options(first_group_rows: int) -> dict[str, Any]:
@@ -93,20 +95,21 @@ def _row_options(first_group_rows: int) -> dict[str, Any]:
     }
 
 
-def _row_groups(blocks: Iterable[pa.Table]) -> Iterator[pa.Table]:
+def _row_groups(blocks: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
     """Tables that each become one row group. Where they end follows from the rows alone, not from the blocks."""
     held: list[pa.Table] = []
     for block in blocks:
-        rest = block.select(ROW_SCHEMA.names)
+        rest = block.select(schema.names)
         while len(rest):
             room, is_full = _room(held, rest)
             held.append(rest.slice(0, room))
             rest = rest.slice(room)
             if is_full:
-                yield _as_one(held)
-                held = []
+                group, held = _as_one(held, schema), []
+                yield group
+                del group
     if held:
-        yield _as_one(held)
+        yield _as_one(held, schema)
 
 
 def _room(held: Sequence[pa.Table], rest: pa.Table) -> tuple[int, bool]:
@@ -121,14 +124,14 @@ def _room(held: Sequence[pa.Table], rest: pa.Table) -> tuple[int, bool]:
     return min(room, len(rest)), room <= len(rest)
 
 
-def _as_one(tables: Sequence[pa.Table]) -> pa.Table:
-    return pa.concat_tables(tables).combine_chunks().cast(ROW_SCHEMA)
+def _as_one(tables: Sequence[pa.Table], schema: pa.Schema) -> pa.Table:
+    return pa.concat_tables(tables).combine_chunks().cast(schema)
 
 
 def _text_bytes(rows: pa.Table) -> np.ndarray[Any, np.dtype[np.int64]]:
     total = np.zeros(len(rows), np.int64)
     for column in rows.columns:
-        if pa.types.is_string(column.type):
+        if pa.types.is_string(column.type) or pa.types.is_binary(column.type):
             total += pc.fill_null(pc.binary_length(column), 0).to_numpy()
     return total
 
