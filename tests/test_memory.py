@@ -5,7 +5,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 from lake import DAY1, Lake, Record, event, key
 
-from audit_pipeline.engines import local, spill
+from audit_pipeline.engines import decoding, local, spill
 from audit_pipeline.simulate import Firehose, Shares, simulate
 from audit_pipeline.store.objects import open_store
-from audit_pipeline.transform import decode, merge
+from audit_pipeline.transform import merge
+from audit_pipeline.transform.decode import Decoded, RawObject, decode
+from audit_pipeline.transform.ownership import Scope
 
 pytestmark = pytest.mark.slow
 
@@ -170,13 +172,10 @@ def counts(lake: Lake) -> Record:
 
 
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    share = local.Share
+    def one_by_one(objects: Iterable[RawObject], scope: Scope, _batch_bytes: int) -> Iterator[Decoded]:
+        return (decode([one], scope) for one in objects)
 
-    def small(**given: Any) -> Any:
-        return share(**given | {"batch_bytes": 64 << 10})
-
-    monkeypatch.setattr(local, "Share", small)
-    monkeypatch.setattr(decode, "_WINDOW_BYTES", 32 << 10)
+    monkeypatch.setattr(decoding, "decode_batches", one_by_one)
 
 
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,7 +193,7 @@ def little_memory_for_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 CUTS = {
-    "batches of 64 KB": [small_batches],
+    "a run of spilled rows for every object": [small_batches],
     "pieces of ten rows": [small_pieces],
     "keys in many groups": [little_memory_for_keys],
     "all of these": [small_batches, small_pieces, little_memory_for_keys],
@@ -221,7 +220,7 @@ def test_a_run_writes_the_same_bytes_with(cuts: list[Any], busy_day: Lake, monke
     busy_day.run()
     assert files_of(busy_day) == whole
     assert counts(busy_day) == counted
-    assert sum(runs) > 40 if small_batches in cuts else sum(runs) == 1
+    assert sum(runs) > 250 if small_batches in cuts else sum(runs) == 1
 
 
 @pytest.mark.parametrize("workers", [2, 3])

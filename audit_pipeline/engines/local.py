@@ -116,7 +116,7 @@ class _Run:
             objects=inputs,
             first_number=1,
             folder=self.folder,
-            batch_bytes=int(max(16, min(128, for_data / 4))) << 20,
+            batch_bytes=int(max(8, min(64, for_data / 6))) << 20,
         )
         total, done = Spilled(), 0
         self.progress("decode", 0, len(inputs))

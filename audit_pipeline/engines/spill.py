@@ -70,7 +70,7 @@ def scratch_folder(parent: Path | None) -> Iterator[Path]:
 
 def write_run(rows: pa.Table, path: Path) -> tuple[RunFile, pa.Table]:
     """Sort rows by (dt, source) and the order of the files, and spill them; the file, and the sorted rows."""
-    rows = sort_by_place(rows.combine_chunks())
+    rows = sort_by_place(rows)
     pieces: dict[Place, tuple[list[int], list[Key]]] = {}
     size = max(1, min(_PIECE_ROWS, _PIECE_BYTES * len(rows) // max(1, rows.nbytes)))
     times, ids = rows["Timestamp"].cast(pa.int64()), rows["Id"]

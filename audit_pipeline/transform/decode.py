@@ -31,8 +31,6 @@ __all__ = ["Counts", "Decoded", "RawObject", "decode", "decode_batches", "find_t
 
 #: Bytes of text that are decoded at once: what comes of them fits the processor's cache.
 _WINDOW_BYTES: Final = 512 << 10
-#: Bytes of text whose events become one table: smaller tables cost more each, larger ones miss the cache.
-_TABLE_BYTES: Final = 1 << 20
 #: After a window with something wrong in it, the next ones are so small, to find it without reading much text by text.
 _SMALLEST_WINDOW_BYTES: Final = 16 << 10
 _LAST_IN_OBJECT: Final = (1 << ORDER_SHIFT) - 1
@@ -148,7 +146,7 @@ class _Decoder:
         pending.times.append(times)
         pending.orders.append(orders)
         pending.size += size
-        if pending.size >= _TABLE_BYTES:
+        if pending.size >= _WINDOW_BYTES:
             self._flush()
 
     def keep_exact(self, rows: list[dict[str, Any]], size: int) -> None:

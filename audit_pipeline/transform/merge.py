@@ -35,8 +35,12 @@ class Run(Protocol):
 
 
 def sort_rows(rows: pa.Table) -> pa.Table:
-    """Rows in the order of the files, the copies of an event in the order of their delivery."""
-    return rows.take(pc.sort_indices(rows.select([name for name, _ in _ROW_ORDER]), sort_keys=_ROW_ORDER))
+    """Rows in the order of the files, the copies of an event in the order of their delivery.
+
+    Rows in many chunks are taken a column at a time: putting them together first would need their memory twice.
+    """
+    keys = rows.select([name for name, _ in _ROW_ORDER]).combine_chunks()
+    return rows.take(pc.sort_indices(keys, sort_keys=_ROW_ORDER))
 
 
 def sort_by_place(rows: pa.Table) -> pa.Table:
@@ -46,11 +50,10 @@ def sort_by_place(rows: pa.Table) -> pa.Table:
     # Place and time in one number: comparing it costs a fraction of comparing a date, a text and a time. The time
     # within a day has 27 bits, and that leaves room for more places than a run can hold rows of.
     place = (days.astype(np.int64) - days.min(initial=0)) * len(sources.dictionary) + sources.indices.to_numpy()
-    keyed = rows.select(["Id", "order", "EntityIndex"]).append_column(
-        "place", pa.array(place * DAY_MS + times % DAY_MS)
-    )
+    placed = pa.array(place * DAY_MS + times % DAY_MS)
+    keys = rows.select(["Id", "order", "EntityIndex"]).append_column("place", placed).combine_chunks()
     order = [("place", "ascending"), *_ROW_ORDER[1:]]
-    return rows.take(pc.sort_indices(keyed, sort_keys=order))
+    return rows.take(pc.sort_indices(keys, sort_keys=order))
 
 
 def merge(runs: Iterable[Run]) -> Iterator[pa.Table]:
@@ -110,7 +113,7 @@ def _combine(tables: list[pa.Table]) -> pa.Table:
     rows = pa.concat_tables(tables)
     if all(_key(one, len(one) - 1) < _key(other, 0) for one, other in pairwise(tables)):
         return rows  # pieces of one run, or of runs that do not overlap: nearly always
-    return sort_rows(rows.combine_chunks())
+    return sort_rows(rows)
 
 
 def _key(rows: pa.Table, index: int) -> tuple[Any, ...]:
