@@ -47,10 +47,10 @@ def epoch_ms(text: str) -> int | None:
 def epochs_ms(texts: Sequence[str]) -> list[int | None]:
     """:func:`epoch_ms` of many times.
 
-    A time is the sum of its date, its minute, its second and its rest, whose few different values are remembered.
+    A time is the sum of its minute, its second and its rest, whose few different values are remembered.
     """
     try:
-        return [_dates[t[:10]] + _minutes[t[10:16]] + _seconds[t[16:19]] + _rests[t[19:]] for t in texts]
+        return [_minutes[t[:16]] + _seconds[t[16:19]] + _rests[t[19:]] for t in texts]
     except _NoTimeError:
         return [epoch_ms(text) for text in texts]
 
@@ -77,7 +77,6 @@ class _Part(dict[str, int]):
         return milliseconds
 
 
-_dates = _Part("{}T00:00:00Z")
-_minutes = _Part("1970-01-01{}:00Z")
+_minutes = _Part("{}:00Z")
 _seconds = _Part("1970-01-01T00:00{}Z")
 _rests = _Part("1970-01-01T00:00:00{}")
