@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from lake import Lake
 
-# New inputs at every run of a developer's, and the blob repeats a failure. On CI the same inputs each time: a change must
+# New inputs at every run of a developer's, and the blob repeats a failure. On CI the same each time: a change must
 # not be refused for what luck finds in another.
 settings.register_profile(
     "here",
