@@ -214,12 +214,12 @@ def test_a_raw_object_of_an_odd_name_is_read_and_named_in_the_manifest(odd: str,
     assert [one["key"] for one in lake.manifest()["inputs"]] == [key(DAY1, name=odd)]
 
 
-@pytest.mark.xfail(reason="obstore keeps such names for its own half-written files: they are not listed", strict=True)
-def test_a_local_raw_file_whose_name_ends_in_a_hash_and_digits_is_read(lake: Lake) -> None:
+def test_a_local_raw_file_that_no_listing_shows_stops_the_run_rather_than_being_left_out(lake: Lake) -> None:
     lake.write(key(DAY1, name="a"), zipped(event("e1")))
     lake.write(key(DAY1, name="x#1"), zipped(event("e2")))
-    lake.run()
-    assert sorted(row["Id"] for row in lake.rows()) == ["e1", "e2"]
+    with pytest.raises(StoreError, match=r"hour=10/x#1 cannot be read.*Give it another name"):
+        lake.run()
+    assert lake.rows() == []
 
 
 def test_a_listing_is_in_the_order_of_code_points(store: Store) -> None:
@@ -420,10 +420,9 @@ def test_errors_are_one_line_with_the_url(store: Store) -> None:
         check_is_one_line(error, f"{store.url}/folder")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_cannot_be_written_is_an_error_of_one_line(store: Store) -> None:
     assert store.root is not None
-    store.root.chmod(0o500)
+    (store.root / "auditlog_staging").touch()  # a file where a folder must be stops root too
     with pytest.raises(StoreError) as error:
         store.put("a", b"")
     check_is_one_line(error, store.url)

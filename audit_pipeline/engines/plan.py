@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 from datetime import date, timedelta
 
+from audit_pipeline.errors import StoreError
 from audit_pipeline.store.layout import delivery_hour_of, hours_read_by
 from audit_pipeline.store.objects import ObjectInfo, Store
 
@@ -15,14 +16,18 @@ _log = logging.getLogger(__name__)
 
 def list_inputs(raw: Store, partition: date, grace_hours: int) -> list[ObjectInfo]:
     """The objects that a run of ``partition`` reads, in the order (delivery hour, key)."""
-    own_day = raw.list(f"year={partition:%Y}/month={partition:%m}/day={partition:%d}")
+    day_prefix = f"year={partition:%Y}/month={partition:%m}/day={partition:%d}"
+    own_day = raw.list(day_prefix)
     following = partition + timedelta(days=1)
-    grace = [
-        info
-        for hour in hours_read_by(partition, grace_hours)
-        if hour.day == following
-        for info in raw.list(hour.prefix.rstrip("/"))
-    ]
+    hours = hours_read_by(partition, grace_hours)
+    grace_prefixes = [hour.prefix.rstrip("/") for hour in hours if hour.day == following]
+    grace = [info for prefix in grace_prefixes for info in raw.list(prefix)]
+    unlisted = [key for prefix in (day_prefix, *grace_prefixes) for key in raw.unlisted(prefix)]
+    if unlisted:
+        raise StoreError(
+            f"{raw.url_of(unlisted[0])} cannot be read: a local store keeps names that end in # and digits for "
+            f"half-written files. Give it another name ({len(unlisted)} such files)"
+        )
     return [info for info in own_day if _is_in_hour_folder(raw, info)] + grace
 
 

@@ -84,6 +84,13 @@ class Store:
             raise self._failure("list", prefix, error) from error
         return sorted(found, key=lambda info: info.key)
 
+    def unlisted(self, prefix: str) -> Sequence[str]:
+        """Files of a local store that no listing shows: obstore keeps such names for half-written ones."""
+        if self.root is None:
+            return []
+        files = (self.root / prefix).rglob("*#*")
+        return sorted(f.relative_to(self.root).as_posix() for f in files if re.search(r"#\d+$", f.name))
+
     def get(self, key: str, *, if_match: str | None = None) -> bytes:
         """The object's bytes. ``if_match`` demands the e_tag that a listing gave: :class:`RawChangedError` else."""
         try:
