@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from audit_pipeline.store.layout import delivery_hour_of
 from audit_pipeline.transform import fast, texts
-from audit_pipeline.transform.exact import BadEntity, Exploded, explode
+from audit_pipeline.transform.exact import Exploded, explode
 from audit_pipeline.transform.gunzip import decompress
 from audit_pipeline.transform.ownership import Scope, Window
 from audit_pipeline.transform.rows import (
@@ -255,9 +255,10 @@ class _ObjectDecoder:
         if not self._window.owns(found.day):
             self._into.counts.deferred += 1
             return
+        told: dict[str, Any] = {"Offset": text.start, "EventId": found.event_id, "Source": found.source}
         if found.problem:
             self._into.counts.quarantined += 1
-            self._reject_event(found, raw, text.start)
+            self._reject(*found.problem, raw, **told)
             return
         rows = found.rows or [_placeholder(found)]
         digest = digest_of((bad.index, bad.raw) for bad in found.bad) if found.bad else None
@@ -265,37 +266,14 @@ class _ObjectDecoder:
             row |= {"order": self._order, "bad": digest}
         self._into.keep_exact(rows, len(raw))
         for bad in found.bad:
-            self._reject_entity(found, bad, text.start)
-
-    def _reject_event(self, found: Exploded, raw: bytes, offset: int) -> None:
-        reason, message = found.problem or ("", "")
-        self._reject(reason, message, offset, raw, EventId=found.event_id, Source=found.source)
-
-    def _reject_entity(self, found: Exploded, bad: BadEntity, offset: int) -> None:
-        self._reject(
-            bad.reason,
-            bad.message,
-            offset,
-            bad.raw,
-            EntityIndex=bad.index,
-            EventId=found.event_id,
-            Source=found.source,
-        )
+            self._reject(bad.reason, bad.message, bad.raw, EntityIndex=bad.index, **told)
 
     def _reject_object(self, message: str) -> None:
         self._order = (self._object.number << ORDER_SHIFT) + _LAST_IN_OBJECT
-        self._reject("unreadable_object", message, None, self._object.data)
+        self._reject("unreadable_object", message, self._object.data)
 
-    def _reject(self, reason: str, message: str, offset: int | None, raw: bytes, **more: Any) -> None:
-        self._into.reject(
-            Reason=reason,
-            Message=message,
-            RawKey=self._object.key,
-            Offset=offset,
-            Raw=raw,
-            order=self._order,
-            **more,
-        )
+    def _reject(self, reason: str, message: str, raw: bytes, **more: Any) -> None:
+        self._into.reject(Reason=reason, Message=message, Raw=raw, RawKey=self._object.key, order=self._order, **more)
 
 
 def _window_end(data: bytes, start: int, size: int) -> int:
