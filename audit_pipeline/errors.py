@@ -6,9 +6,12 @@ __all__ = [
     "GraceMismatchError",
     "LostLockError",
     "PartitionBusyError",
+    "QueryCancelledError",
+    "QueryError",
     "RawChangedError",
     "SettingsError",
     "StoreError",
+    "TableMismatchError",
 ]
 
 
@@ -42,3 +45,15 @@ class LostLockError(AuditPipelineError):
 
 class ConservationError(AuditPipelineError):
     """A run could not show that every event and row it read is accounted for; nothing was committed."""
+
+
+class QueryError(AuditPipelineError):
+    """The engine refused a query or failed at it."""
+
+
+class QueryCancelledError(QueryError):
+    """A query was stopped before it ended, by its caller or by someone in the engine."""
+
+
+class TableMismatchError(AuditPipelineError):
+    """A table of this name exists with columns that this version does not know, or with other types."""

@@ -3,33 +3,44 @@
 import os
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal, TypeVar
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from audit_pipeline.errors import SettingsError
 
-__all__ = ["Settings", "load_settings"]
+__all__ = ["QuerySettings", "Settings", "load_query_settings", "load_settings"]
+
+#: Names that Glue, Athena and Trino take as they are, without quotes and in any case.
+_NAME: Final = "^[a-z][a-z0-9_]{0,127}$"
+
+_AnySettings = TypeVar("_AnySettings", bound="QuerySettings")
 
 
-class Settings(BaseSettings):
-    """What one deployment needs to know.
+class QuerySettings(BaseSettings):
+    """What the query client needs to know.
 
-    ``raw_url`` and ``lake_url`` are a path, ``file://`` or ``s3://`` URL. S3 credentials, region and endpoint come
-    from the standard ``AWS_*`` variables.
+    ``lake_url`` is a path, ``file://`` or ``s3://`` URL. Credentials, region and endpoints of AWS come from where
+    boto3 looks for them.
     """
 
     model_config = SettingsConfigDict(env_prefix="AUDIT_", env_file=".env", extra="ignore", frozen=True)
 
-    raw_url: str = Field(min_length=1, description="where Firehose writes its hour folders")
     lake_url: str = Field(min_length=1, description="where the table, the quarantine and the manifests live")
-    start_date: date = Field(description="first partition, YYYY-MM-DD (UTC)")
-    engine: Literal["local"] = Field(default="local", description="where the transform runs")
-    grace_hours: int = Field(
-        default=1, ge=0, le=23, description="hours of the next delivery day that still belong to a partition"
+    query_backend: Literal["duckdb", "athena", "trino"] = Field(
+        default="duckdb", description="what answers queries, and where the table is defined"
     )
-    days_per_run: int = Field(default=1, ge=1, le=366, description="days that one Dagster run of a backfill handles")
+    database: str = Field(default="audit_logs_db", pattern=_NAME, description="database (schema) of the table")
+    table: str = Field(default="auditlog", pattern=_NAME, description="name of the table")
+    athena_workgroup: str = Field(default="primary", min_length=1, description="Athena workgroup of every query")
+    athena_output_url: str | None = Field(
+        default=None, pattern="^s3://.", description="where Athena puts results (default: the workgroup's place)"
+    )
+    trino_url: str | None = Field(default=None, description="Trino server and catalog, https://user@host:port/catalog")
+    query_max_days: int = Field(default=7, ge=1, le=36600, description="days that one query may span")
+    query_max_limit: int = Field(default=1000, ge=1, le=100_000, description="rows that one page may have")
+    cursor_key: SecretStr | None = Field(default=None, description="secret that signs cursors (default: unsigned)")
     memory_mb: int = Field(
         default=1024, ge=256, description="MiB that a run may use, over all its processes, besides one raw object"
     )
@@ -40,6 +51,18 @@ class Settings(BaseSettings):
         default=None, description="folder for what a run spills (default: the system's temporary folder)"
     )
 
+
+class Settings(QuerySettings):
+    """What the pipeline needs to know besides; ``raw_url`` is a path or URL as ``lake_url`` is."""
+
+    raw_url: str = Field(min_length=1, description="where Firehose writes its hour folders")
+    start_date: date = Field(description="first partition, YYYY-MM-DD (UTC)")
+    engine: Literal["local"] = Field(default="local", description="where the transform runs")
+    grace_hours: int = Field(
+        default=1, ge=0, le=23, description="hours of the next delivery day that still belong to a partition"
+    )
+    days_per_run: int = Field(default=1, ge=1, le=366, description="days that one Dagster run of a backfill handles")
+
     @field_validator("start_date", mode="before")
     @classmethod
     def _iso_date(cls, value: object) -> object:
@@ -49,8 +72,17 @@ class Settings(BaseSettings):
 
 def load_settings() -> Settings:
     """The settings of this environment; a :class:`SettingsError` of one line a wrong setting otherwise."""
+    return _load(Settings)
+
+
+def load_query_settings() -> QuerySettings:
+    """As :func:`load_settings`, for those who only query."""
+    return _load(QuerySettings)
+
+
+def _load(kind: type[_AnySettings]) -> _AnySettings:
     try:
-        return Settings()
+        return kind()
     except ValidationError as error:
         raise SettingsError("; ".join(_explain(e["loc"], e["type"], e["msg"]) for e in error.errors())) from None
 
