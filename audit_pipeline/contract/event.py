@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
+from audit_pipeline.contract.columns import SOURCE_PATTERN
+
 __all__ = ["Actor", "Detail", "EntityChange", "EntityRef", "Event", "ParentRef"]
 
 #: Text columns also take a number or a boolean, which becomes its text exactly as written.
@@ -72,7 +74,7 @@ class Event(Struct, omit_defaults=True):
     id: NonEmpty
     source: Annotated[
         str,
-        Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,255}$", description="The service; it becomes a folder's name."),
+        Meta(pattern=f"^{SOURCE_PATTERN}$", description="The service; it becomes a folder's name."),
     ]
     time: Annotated[str, Meta(description="RFC 3339 with an offset.", extra_json_schema={"format": "date-time"})]
     detail: Detail

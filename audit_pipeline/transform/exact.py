@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
+from audit_pipeline.contract.columns import SOURCE_PATTERN
 from audit_pipeline.transform.ownership import Window
 from audit_pipeline.transform.times import DAY_MS, epoch_ms
 
@@ -20,7 +21,7 @@ _OBJECT = msgspec.json.Decoder(dict[str, Raw])
 _ARRAY = msgspec.json.Decoder(list[Raw])
 _STRING = msgspec.json.Decoder(str)
 
-_SAFE_SOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,255}", re.ASCII)
+_SAFE_SOURCE = re.compile(SOURCE_PATTERN, re.ASCII)
 _ACTOR_TYPES: Final = {b"0": "Service", b"1": "User", b"2": "Client"}
 _KINDS: Final = {"{": "an object", "[": "an array", '"': "a string", "t": "true", "f": "false", "n": "null"}
 

@@ -1,0 +1,90 @@
+"""The cursor: a place between two rows, bound to the query that it came from.
+
+It holds the key of the row at the edge of a page, (Timestamp, Id, source, EntityIndex), which is unique and in the order
+of the rows, so that every row is on one page whatever the page sizes, and whatever rows come or go elsewhere meanwhile.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+import msgspec
+
+from audit_pipeline.query.errors import CursorError
+from audit_pipeline.query.query import AuditLogQuery
+
+__all__ = ["CursorCodec", "Position"]
+
+_VERSION: Final = 1
+_HASH_BYTES: Final = 16
+_EPOCH: Final = date(1970, 1, 1).toordinal()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """A row's place in the order over all sources (design, part 5); ``timestamp_ms`` counts from 1970, UTC."""
+
+    timestamp_ms: int
+    id: str
+    source: str
+    entity_index: int
+
+
+class _Payload(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    version: int
+    filters: bytes
+    timestamp_ms: int
+    id: str
+    source: str
+    entity_index: int
+
+
+class CursorCodec:
+    """Makes cursors and reads them again; with a ``key``, only those that were made with the same key."""
+
+    def __init__(self, key: bytes | None = None) -> None:
+        self._key = key
+
+    def encode(self, position: Position, query: AuditLogQuery) -> str:
+        p = position
+        payload = msgspec.msgpack.encode(
+            _Payload(_VERSION, _fingerprint(query), p.timestamp_ms, p.id, p.source, p.entity_index)
+        )
+        return base64.urlsafe_b64encode(self._signature(payload) + payload).rstrip(b"=").decode()
+
+    def decode(self, cursor: str, query: AuditLogQuery) -> Position:
+        """The place that ``cursor`` names. :class:`CursorError` where it is damaged or belongs to other filters."""
+        try:
+            data = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise CursorError("is damaged: pass it on as it came") from error
+        size = len(self._signature(b""))
+        signature, payload = data[:size], data[size:]
+        if not hmac.compare_digest(signature, self._signature(payload)):
+            raise CursorError("was not made with this key")
+        try:
+            found = msgspec.msgpack.decode(payload, type=_Payload)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise CursorError("is damaged, or signed where no key is set: pass it on as it came") from error
+        if found.version != _VERSION:
+            raise CursorError(f"is of version {found.version}, this client reads version {_VERSION}: start anew")
+        if found.filters != _fingerprint(query):
+            raise CursorError("belongs to a query with other filters or another order: start anew, or restore them")
+        if not _epoch_ms(query.from_date) <= found.timestamp_ms < _epoch_ms(query.to_date):
+            raise CursorError("names a time outside the query's range: pass it on as it came")
+        return Position(found.timestamp_ms, found.id, found.source, found.entity_index)
+
+    def _signature(self, payload: bytes) -> bytes:
+        return hmac.digest(self._key, payload, "sha256") if self._key else b""
+
+
+def _epoch_ms(day: date) -> int:
+    return (day.toordinal() - _EPOCH) * 86_400_000
+
+
+def _fingerprint(query: AuditLogQuery) -> bytes:
+    return hashlib.sha256(msgspec.msgpack.encode(query.filters())).digest()[:_HASH_BYTES]

@@ -1,0 +1,20 @@
+"""What is wrong with a query, told before anything is sent."""
+
+from audit_pipeline.errors import AuditPipelineError
+
+__all__ = ["CursorError", "InvalidQueryError"]
+
+
+class InvalidQueryError(AuditPipelineError, ValueError):
+    """A field of a query breaks a rule or a limit; ``field`` names it."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field} {problem}")
+        self.field = field
+
+
+class CursorError(InvalidQueryError):
+    """A cursor that this client did not make, or that belongs to other filters."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__("cursor", problem)
