@@ -13,18 +13,18 @@ from urllib.parse import urlsplit
 import duckdb
 import pyarrow as pa
 
+from audit_pipeline.catalog.files import data_files
 from audit_pipeline.catalog.table import DayInTable
 from audit_pipeline.contract.columns import PARTITION_COLUMNS, QUARANTINE_SCHEMA, ROW_SCHEMA
 from audit_pipeline.errors import SettingsError, StoreError
-from audit_pipeline.settings import Settings
-from audit_pipeline.store.layout import QUARANTINE_PREFIX, TABLE_PREFIX, dt_prefix
+from audit_pipeline.settings import QuerySettings
+from audit_pipeline.store.layout import QUARANTINE_PREFIX, TABLE_PREFIX
 from audit_pipeline.store.manifest import Manifest
 from audit_pipeline.store.objects import Store, open_store
 
-__all__ = ["DuckDBTable", "connect"]
+__all__ = ["DuckDBTable", "connect", "create_view", "open_connection"]
 
-TABLE: Final = "auditlog"
-QUARANTINE: Final = "auditlog_quarantine"
+_LOOKED_UP: Final = "auditlog"
 
 _SQL_TYPES: Final = {
     pa.string(): "VARCHAR",
@@ -35,29 +35,45 @@ _SQL_TYPES: Final = {
 }
 
 
-def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
-    """A connection with the views ``auditlog`` and ``auditlog_quarantine`` over the lake as it is now.
+def connect(settings: QuerySettings) -> duckdb.DuckDBPyConnection:
+    """A connection with the table and its quarantine as views over the lake as it is now.
 
-    A lake without files gives empty views with the same columns.
+    They are named as in Athena, ``audit_logs_db.auditlog`` or ``auditlog`` for short. A lake without files gives empty
+    views with the same columns.
     """
     lake = _open_lake(settings)
-    connection = _connect(settings, lake)
+    connection = open_connection(settings, lake)
+    connection.execute(f"CREATE SCHEMA {settings.database}")
+    connection.execute(f"USE {settings.database}")
     rows = _Files(lake, [f"{TABLE_PREFIX}/dt=*/source=*/*.parquet"], ROW_SCHEMA, PARTITION_COLUMNS)
     quarantine = _Files(lake, [f"{QUARANTINE_PREFIX}/dt=*/*.parquet"], QUARANTINE_SCHEMA, PARTITION_COLUMNS[:1])
-    for name, found in ((TABLE, rows), (QUARANTINE, quarantine)):
-        found.create_view(connection, name)
+    for name, found in ((settings.table, rows), (f"{settings.table}_quarantine", quarantine)):
+        try:
+            found.create_view_if_any(connection, name)
+        except duckdb.Error as error:
+            raise _failure("the lake", error) from error
     return connection
+
+
+def create_view(connection: duckdb.DuckDBPyConnection, name: str, lake: Store, keys: Sequence[str]) -> None:
+    """A view of this connection over just these data files; other connections to the same database don't see it.
+
+    Raises ``duckdb.IOException`` where one of them is gone.
+    """
+    files = _Files(lake, [_literal_pattern(key) for key in keys], ROW_SCHEMA, PARTITION_COLUMNS)
+    files.create_view(connection, name, is_temporary=True)
 
 
 class DuckDBTable:
     """The stand-in for Athena: nothing to create, for every query reads the lake's files as they are."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: QuerySettings) -> None:
         self._settings = settings
 
     @property
     def location(self) -> str:
-        return f"DuckDB view {TABLE} over {_open_lake(self._settings).url_of(TABLE_PREFIX)}"
+        name = f"{self._settings.database}.{self._settings.table}"
+        return f"DuckDB view {name} over {_open_lake(self._settings).url_of(TABLE_PREFIX)}"
 
     def define(self) -> None:
         pass
@@ -65,10 +81,11 @@ class DuckDBTable:
     def look_up(self, manifest: Manifest) -> DayInTable:
         lake = _open_lake(self._settings)
         dates = sorted({manifest.partition} | {output.dt for output in manifest.outputs})
-        patterns = [f"{dt_prefix(dt)}source=*/*.parquet" for dt in dates if _has_files(lake, dt)]
-        with _connect(self._settings, lake) as connection:
-            _Files(lake, patterns, ROW_SCHEMA, PARTITION_COLUMNS).create_view(connection, TABLE, with_filename=True)
+        patterns = [_literal_pattern(file.key) for file in data_files(lake, dates)]
+        files = _Files(lake, patterns, ROW_SCHEMA, PARTITION_COLUMNS)
+        with open_connection(self._settings, lake) as connection:
             try:
+                files.create_view(connection, _LOOKED_UP, with_filename=True)
                 return _look_up(connection, manifest.partition)
             except duckdb.Error as error:
                 raise _failure(f"the table of {manifest.partition}", error) from error
@@ -78,7 +95,7 @@ def _look_up(connection: duckdb.DuckDBPyConnection, partition: date) -> DayInTab
     day = partition.isoformat()
     counted = connection.execute(
         f"""SELECT dt = $day, starts_with(parse_filename(filename), $day), hour("Timestamp"), count(*)
-            FROM {TABLE} GROUP BY ALL""",
+            FROM {_LOOKED_UP} GROUP BY ALL""",
         {"day": day},
     ).fetchall()
     by_hour: Counter[int] = Counter()
@@ -97,23 +114,35 @@ class _Files:
 
     def __init__(self, lake: Store, patterns: Sequence[str], schema: pa.Schema, partition_columns: Sequence[str]):
         base = _literal_pattern(str(lake.root)) if lake.root is not None else _literal_pattern(lake.url)
+        self._lake = lake
         self._patterns = [f"{base}/{pattern}" for pattern in patterns]
         self._schema = schema
         self._partition_columns = partition_columns
 
-    def create_view(self, connection: duckdb.DuckDBPyConnection, name: str, *, with_filename: bool = False) -> None:
+    def create_view_if_any(self, connection: duckdb.DuckDBPyConnection, name: str) -> None:
+        """As :meth:`create_view`, but of no file at all where the patterns match none."""
+        try:
+            self.create_view(connection, name)
+        except duckdb.IOException as error:
+            if "No files found that match" not in str(error):
+                raise
+            _Files(self._lake, [], self._schema, self._partition_columns).create_view(connection, name)
+
+    def create_view(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        name: str,
+        *,
+        with_filename: bool = False,
+        is_temporary: bool = False,
+    ) -> None:
         extra = ["filename"] if with_filename else []
-        if self._patterns:
-            columns = ", ".join(_quoted(c) for c in [*self._schema.names, *self._partition_columns, *extra])
-            try:
-                connection.execute(f"CREATE VIEW {name} AS SELECT {columns} FROM {self._scan(with_filename)}")
-                return
-            except duckdb.IOException as error:
-                if "No files found that match" not in str(error):
-                    raise _failure("the lake", error) from error
-            except duckdb.Error as error:
-                raise _failure("the lake", error) from error
-        connection.execute(f"CREATE VIEW {name} AS {self._nothing(extra)}")
+        create = f"CREATE {'TEMP ' if is_temporary else ''}VIEW {name} AS"
+        if not self._patterns:
+            connection.execute(f"{create} {self._nothing(extra)}")
+            return
+        columns = ", ".join(_quoted(c) for c in [*self._schema.names, *self._partition_columns, *extra])
+        connection.execute(f"{create} SELECT {columns} FROM {self._scan(with_filename)}")
 
     def _scan(self, with_filename: bool) -> str:
         paths = ", ".join(_text(pattern) for pattern in self._patterns)
@@ -128,7 +157,7 @@ class _Files:
         return "SELECT " + ", ".join(f"NULL::{kind} AS {_quoted(column)}" for column, kind in typed) + " WHERE false"
 
 
-def _open_lake(settings: Settings) -> Store:
+def _open_lake(settings: QuerySettings) -> Store:
     lake = open_store(settings.lake_url, create=True)
     # DuckDB reads partition columns from the whole path, and of two the first
     if found := re.search(rf"(?:^|/)((?:{'|'.join(PARTITION_COLUMNS)})=[^/]*)(?:/|$)", lake.url):
@@ -136,11 +165,8 @@ def _open_lake(settings: Settings) -> Store:
     return lake
 
 
-def _has_files(lake: Store, dt: date) -> bool:
-    return any(info.key.endswith(".parquet") for info in lake.list(dt_prefix(dt).rstrip("/")))
-
-
-def _connect(settings: Settings, lake: Store) -> duckdb.DuckDBPyConnection:
+def open_connection(settings: QuerySettings, lake: Store) -> duckdb.DuckDBPyConnection:
+    """A connection that can read this lake within the settings' memory; it has no view yet."""
     connection = duckdb.connect(
         config={
             "memory_limit": f"{settings.memory_mb}MiB",
@@ -150,6 +176,8 @@ def _connect(settings: Settings, lake: Store) -> duckdb.DuckDBPyConnection:
             "autoinstall_known_extensions": False,
         }
     )
+    # footers are read once; a file that has changed meanwhile is told by its time or e_tag
+    connection.execute("SET parquet_metadata_cache = true")
     if lake.root is None:
         _prepare_s3(connection)
     return connection

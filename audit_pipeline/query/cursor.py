@@ -1,7 +1,7 @@
 """The cursor: a place between two rows, bound to the query that it came from.
 
-It holds the key of the row at the edge of a page, (Timestamp, Id, source, EntityIndex), which is unique and in the order
-of the rows, so that every row is on one page whatever the page sizes, and whatever rows come or go elsewhere meanwhile.
+It holds the key of the row at the edge of a page, (Timestamp, Id, source, EntityIndex), which is unique and in the
+order of the rows: every row is on one page whatever the page sizes, and whatever rows come or go elsewhere meanwhile.
 """
 
 import base64
@@ -9,7 +9,7 @@ import binascii
 import hashlib
 import hmac
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Final
 
 import msgspec
@@ -21,7 +21,6 @@ __all__ = ["CursorCodec", "Position"]
 
 _VERSION: Final = 1
 _HASH_BYTES: Final = 16
-_EPOCH: Final = date(1970, 1, 1).toordinal()
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -74,7 +73,7 @@ class CursorCodec:
             raise CursorError(f"is of version {found.version}, this client reads version {_VERSION}: start anew")
         if found.filters != _fingerprint(query):
             raise CursorError("belongs to a query with other filters or another order: start anew, or restore them")
-        if not _epoch_ms(query.from_date) <= found.timestamp_ms < _epoch_ms(query.to_date):
+        if not query.from_date <= _date_of(found.timestamp_ms) < query.to_date:
             raise CursorError("names a time outside the query's range: pass it on as it came")
         return Position(found.timestamp_ms, found.id, found.source, found.entity_index)
 
@@ -82,8 +81,11 @@ class CursorCodec:
         return hmac.digest(self._key, payload, "sha256") if self._key else b""
 
 
-def _epoch_ms(day: date) -> int:
-    return (day.toordinal() - _EPOCH) * 86_400_000
+def _date_of(epoch_ms: int) -> date:
+    try:
+        return date(1970, 1, 1) + timedelta(milliseconds=epoch_ms)
+    except OverflowError as error:
+        raise CursorError("is damaged: pass it on as it came") from error
 
 
 def _fingerprint(query: AuditLogQuery) -> bytes:

@@ -20,7 +20,8 @@ _LISTS: Final = ("sources", "entity_types", "actions", "actor_types")
 class QueryLimits:
     """What one query may ask for. ``max_days`` and ``max_limit`` are the seed's; lengths are in characters.
 
-    A cursor holds a row's Id, which may be as long as an event. ``max_sql_bytes`` is what Athena takes as one statement (its quota for a query string).
+    A cursor holds a row's Id, which may be as long as an event. ``max_sql_bytes`` is what Athena takes as one statement
+    (its quota for a query string).
     """
 
     max_days: int = 7

@@ -2,14 +2,14 @@
 
 One builder serves DuckDB, Athena and Trino, whose dialects sqlglot writes out of the same tree. Rules that it keeps:
 
-- The key is compared as ``ts < X OR (ts = X AND (id < Y OR …))``. A comparison of row values would be shorter, but comes
-  out of sqlglot as one of structs in DuckDB, which is another order.
+- The key is compared as ``ts < X OR (ts = X AND (id < Y OR …))``. A comparison of row values would be shorter, but
+  comes out of sqlglot as one of structs in DuckDB, which is another order.
 - ``dt`` and ``source`` are bounded by plain comparisons, for partition pruning and because Athena's injected projection
   wants an equality or an IN list; the bounds of ``dt`` narrow as the cursor moves.
 - A text is cut into short parameters joined by ``||``: Athena takes 1,024 characters each, escapes included.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import reduce
@@ -22,7 +22,7 @@ from audit_pipeline.query.cursor import Position
 from audit_pipeline.query.query import AuditLogQuery
 from audit_pipeline.query.values import Order, PageDirection
 
-__all__ = ["COLUMNS", "Dialect", "Statement", "build"]
+__all__ = ["COLUMNS", "Dialect", "Span", "Statement", "build", "reads_descending"]
 
 Dialect = Literal["duckdb", "athena", "trino"]
 
@@ -30,8 +30,27 @@ Dialect = Literal["duckdb", "athena", "trino"]
 COLUMNS: Final = (*ROW_SCHEMA.names, *PARTITION_COLUMNS)
 
 _KEY: Final = ("Timestamp", "Id", "source", "EntityIndex")
-#: Characters of one parameter: Athena's 1,024 hold 200 of any kind, as ``\+01F600`` takes eight.
+#: Characters of one parameter: Athena's 1,024 hold 120 of any kind, for an escaped one takes up to eight.
 _PIECE: Final = 120
+_DAY_MS: Final = 86_400_000
+_EPOCH: Final = date(1970, 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Milliseconds since 1970 (UTC), the end not included."""
+
+    start: int
+    end: int
+
+    @classmethod
+    def of_days(cls, first: date, end: date) -> "Span":
+        return cls(*((day - _EPOCH) // timedelta(milliseconds=1) for day in (first, end)))
+
+    @property
+    def days(self) -> list[date]:
+        first, last = _utc(self.start).date(), _utc(self.end - 1).date()
+        return [first + timedelta(days=n) for n in range((last - first).days + 1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,36 +70,39 @@ def build(
     query: AuditLogQuery,
     table: exp.Table,
     sources: Sequence[str],
+    span: Span,
     position: Position | None = None,
     limit: int | None = None,
 ) -> Statement:
-    """The rows of ``query`` after ``position``, in the order of reading: backwards for the page before a cursor.
+    """The rows of ``query`` in ``span`` and beyond ``position``, in the order of reading.
 
-    ``sources`` are those to look into, never none of them; ``limit`` is how many rows to read at most.
+    That order is backwards for the page before a cursor. ``sources`` are those to look into, never none of them;
+    ``limit`` is how many rows to read at most.
     """
-    forwards = query.direction == PageDirection.NEXT
-    descending = (query.order == Order.DESCENDING) == forwards
-    days = _days(query, position, descending)
+    descending = reads_descending(query)
     values = _Parameters()
-    where = exp.and_(
-        exp.GTE(this=_column("dt"), expression=values.text(days[0].isoformat())),
-        exp.LTE(this=_column("dt"), expression=values.text(days[-1].isoformat())),
-        values.one_of("source", sources),
-        *_filters(query, values),
-        *([_beyond(position, descending, values)] if position else ()),
-    )
-    tree = exp.select(*map(_column, COLUMNS)).from_(table.copy()).where(where)
+    trees = []
+    for entity in _entities(query):
+        where = [
+            *_partitions(span, sources, values),
+            *entity(values),
+            *_filters(query, values),
+            *([_beyond(position, descending, values)] if position else ()),
+        ]
+        trees.append(exp.select(*map(_column, COLUMNS)).from_(table.copy()).where(*where))
+    tree = trees[0]
+    if len(trees) > 1:
+        both = exp.union(*trees, distinct=False)
+        tree = exp.select(*map(_column, COLUMNS)).from_(both.subquery("found"))
     tree = tree.order_by(*(exp.Ordered(this=_column(name), desc=descending, nulls_first=False) for name in _KEY))
     if limit is not None:
         tree = tree.limit(limit)
-    return Statement(tree, values.given, days, sources)
+    return Statement(tree, values.given, span.days, sources)
 
 
-def _days(query: AuditLogQuery, position: Position | None, descending: bool) -> list[date]:
-    if position is None:
-        return query.days
-    at = _utc(position.timestamp_ms).date()
-    return [day for day in query.days if (day <= at if descending else day >= at)]
+def reads_descending(query: AuditLogQuery) -> bool:
+    """Whether rows are read from the latest on: in the query's order, or against it for a page before a cursor."""
+    return (query.order == Order.DESCENDING) == (query.direction == PageDirection.NEXT)
 
 
 class _Parameters:
@@ -113,12 +135,25 @@ class _Parameters:
         return exp.Placeholder()
 
 
+_Condition = Callable[[_Parameters], list[exp.Expr]]
+
+
+def _partitions(span: Span, sources: Sequence[str], values: _Parameters) -> list[exp.Expr]:
+    days = span.days
+    found = [
+        exp.GTE(this=_column("dt"), expression=values.text(days[0].isoformat())),
+        exp.LTE(this=_column("dt"), expression=values.text(days[-1].isoformat())),
+        values.one_of("source", sources),
+    ]
+    if span.start % _DAY_MS:
+        found.append(exp.GTE(this=_column("Timestamp"), expression=values.timestamp(span.start)))
+    if span.end % _DAY_MS:
+        found.append(exp.LT(this=_column("Timestamp"), expression=values.timestamp(span.end)))
+    return found
+
+
 def _filters(query: AuditLogQuery, values: _Parameters) -> list[exp.Expr]:
-    found = []
-    if query.entity_id is not None:
-        found.append(_entity(query, query.entity_id, values))
-    elif query.entity_types:
-        found.append(values.one_of("EntityType", query.entity_types))
+    found: list[exp.Expr] = []
     for column, several in (("Action", query.actions), ("ActorType", query.actor_types)):
         if several:
             found.append(values.one_of(column, several))
@@ -135,17 +170,33 @@ def _filters(query: AuditLogQuery, values: _Parameters) -> list[exp.Expr]:
     return found
 
 
-def _entity(query: AuditLogQuery, entity_id: str, values: _Parameters) -> exp.Expr:
-    itself = [values.equals("EntityId", entity_id)]
-    if query.entity_types:
-        itself.append(values.one_of("EntityType", query.entity_types))
-    if not query.include_children:
-        return exp.and_(*itself)
-    child = [values.equals("EntityParentId", entity_id)]
-    if query.entity_types:
-        untold = exp.Is(this=_column("EntityParentType"), expression=exp.null())
-        child.append(exp.or_(values.one_of("EntityParentType", query.entity_types), untold))
-    return exp.or_(exp.and_(*itself), exp.and_(*child))
+def _entities(query: AuditLogQuery) -> list[_Condition]:
+    """Conditions on the entity, which no row meets two of.
+
+    An entity and its children are two: one condition with OR would keep every engine from using the statistics and
+    Bloom filters of either column.
+    """
+    types, entity_id = query.entity_types, query.entity_id
+    if entity_id is None:
+        return [lambda values: [values.one_of("EntityType", types)] if types else []]
+
+    def itself(values: _Parameters) -> list[exp.Expr]:
+        return [values.equals("EntityId", entity_id), *([values.one_of("EntityType", types)] if types else ())]
+
+    def child(values: _Parameters) -> list[exp.Expr]:
+        found: list[exp.Expr] = [values.equals("EntityParentId", entity_id)]
+        if types:
+            found.append(exp.or_(values.one_of("EntityParentType", types), _is_null("EntityParentType")))
+        other: list[exp.Expr] = [exp.NEQ(this=_column("EntityId"), expression=values.text(entity_id))]
+        if types:
+            other += [_is_null("EntityType"), exp.not_(values.one_of("EntityType", types))]
+        return [*found, exp.or_(*other)]
+
+    return [itself, child] if query.include_children else [itself]
+
+
+def _is_null(column: str) -> exp.Expr:
+    return exp.Is(this=_column(column), expression=exp.null())
 
 
 def _contains(column: str, text: str, values: _Parameters) -> exp.Expr:
@@ -155,33 +206,20 @@ def _contains(column: str, text: str, values: _Parameters) -> exp.Expr:
 
 
 def _beyond(position: Position, descending: bool, values: _Parameters) -> exp.Expr:
-    """Rows after ``position`` in the order of reading, with a plain bound on Timestamp for the files' statistics."""
+    """Rows after ``position`` in the order of reading; the span bounds their Timestamp plainly."""
     further = exp.LT if descending else exp.GT
-    not_before = exp.LTE if descending else exp.GTE
-    at = position.timestamp_ms
-    bound = not_before(this=_column("Timestamp"), expression=values.timestamp(at))
-    return exp.and_(
-        bound,
-        exp.or_(
-            further(this=_column("Timestamp"), expression=values.timestamp(at)),
-            exp.and_(
-                exp.EQ(this=_column("Timestamp"), expression=values.timestamp(at)),
-                exp.or_(
-                    further(this=_column("Id"), expression=values.text(position.id)),
-                    exp.and_(
-                        values.equals("Id", position.id),
-                        exp.or_(
-                            further(this=_column("source"), expression=values.text(position.source)),
-                            exp.and_(
-                                values.equals("source", position.source),
-                                further(this=_column("EntityIndex"), expression=values.integer(position.entity_index)),
-                            ),
-                        ),
-                    ),
-                ),
-            ),
-        ),
-    )
+    texts = values.text
+    # in the order of the text, which is that of the parameters
+    later = further(this=_column("Timestamp"), expression=values.timestamp(position.timestamp_ms))
+    same_time = exp.EQ(this=_column("Timestamp"), expression=values.timestamp(position.timestamp_ms))
+    later_id = further(this=_column("Id"), expression=texts(position.id))
+    same_id = values.equals("Id", position.id)
+    later_source = further(this=_column("source"), expression=texts(position.source))
+    same_source = values.equals("source", position.source)
+    later_index = further(this=_column("EntityIndex"), expression=values.integer(position.entity_index))
+    within_source = exp.and_(same_source, later_index)
+    within_id = exp.and_(same_id, exp.or_(later_source, within_source))
+    return exp.or_(later, exp.and_(same_time, exp.or_(later_id, within_id)))
 
 
 def _column(name: str) -> exp.Column:

@@ -1,0 +1,27 @@
+"""Questions to the audit log: safe SQL, typed rows, pages by cursor, an entity's story, exports; see docs/query.md."""
+
+from audit_pipeline.query.asynchronous import AsyncAuditLogClient
+from audit_pipeline.query.client import AuditLogClient
+from audit_pipeline.query.differences import Difference, differences
+from audit_pipeline.query.errors import CursorError, InvalidQueryError
+from audit_pipeline.query.items import AuditLogItem, HistoryEntry, Page
+from audit_pipeline.query.query import AuditLogQuery, QueryLimits
+from audit_pipeline.query.values import Action, ActorType, Order, PageDirection
+
+__all__ = [
+    "Action",
+    "ActorType",
+    "AsyncAuditLogClient",
+    "AuditLogClient",
+    "AuditLogItem",
+    "AuditLogQuery",
+    "CursorError",
+    "Difference",
+    "HistoryEntry",
+    "InvalidQueryError",
+    "Order",
+    "Page",
+    "PageDirection",
+    "QueryLimits",
+    "differences",
+]

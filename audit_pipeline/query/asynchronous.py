@@ -1,0 +1,91 @@
+"""The client for asyncio: the same methods as coroutines, run in threads, as the libraries below them block."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from datetime import date
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar
+
+import pyarrow as pa
+
+from audit_pipeline.query.backends import Backend
+from audit_pipeline.query.client import AuditLogClient
+from audit_pipeline.query.export import ExportFormat
+from audit_pipeline.query.items import AuditLogItem, HistoryEntry, Page
+from audit_pipeline.query.query import AuditLogQuery, QueryLimits
+from audit_pipeline.settings import QuerySettings
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+
+__all__ = ["AsyncAuditLogClient"]
+
+_T = TypeVar("_T")
+_END = object()
+
+
+class AsyncAuditLogClient:
+    """As :class:`~audit_pipeline.query.client.AuditLogClient`. A cancelled task stops its query in the engine too."""
+
+    def __init__(
+        self,
+        settings: QuerySettings | None = None,
+        *,
+        limits: QueryLimits | None = None,
+        backend: Backend | None = None,
+    ) -> None:
+        self._client = AuditLogClient(settings, limits=limits, backend=backend)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._client.close)
+
+    async def query(self, query: AuditLogQuery) -> Page:
+        cancelled = threading.Event()
+        try:
+            return await asyncio.to_thread(self._client.query, query, cancelled=cancelled)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    def iterate(self, query: AuditLogQuery) -> AsyncIterator[AuditLogItem]:
+        return _each(lambda: self._client.iterate(query))
+
+    def history(
+        self,
+        entity_type: str,
+        entity_id: str,
+        from_date: date,
+        to_date: date,
+        sources: Collection[str] | None = None,
+    ) -> AsyncIterator[HistoryEntry]:
+        return _each(lambda: self._client.history(entity_type, entity_id, from_date, to_date, sources))
+
+    async def to_arrow(self, query: AuditLogQuery) -> pa.Table:
+        return await asyncio.to_thread(self._client.to_arrow, query)
+
+    async def to_pandas(self, query: AuditLogQuery) -> "pd.DataFrame":
+        return await asyncio.to_thread(self._client.to_pandas, query)
+
+    async def to_polars(self, query: AuditLogQuery) -> "pl.DataFrame":
+        return await asyncio.to_thread(self._client.to_polars, query)
+
+    async def export(self, query: AuditLogQuery, path: Path | str, format: ExportFormat) -> int:  # noqa: A002
+        return await asyncio.to_thread(self._client.export, query, path, format)
+
+
+async def _each(start: Callable[[], Iterator[_T]]) -> AsyncIterator[_T]:
+    """The items of an iterator that blocks, each taken in a thread."""
+    items = start()
+    while (item := await asyncio.to_thread(next, items, _END)) is not _END:
+        yield item  # type: ignore[misc]

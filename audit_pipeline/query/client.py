@@ -1,0 +1,233 @@
+"""The client: a question in, a page, a stream of rows, an entity's story or a file out."""
+
+import logging
+import threading
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from datetime import date, timedelta
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import pyarrow as pa
+
+from audit_pipeline.catalog.results import QueryStats
+from audit_pipeline.errors import SettingsError
+from audit_pipeline.query.backends import Backend, Reader, open_backend
+from audit_pipeline.query.cursor import CursorCodec, Position
+from audit_pipeline.query.differences import differences
+from audit_pipeline.query.errors import InvalidQueryError
+from audit_pipeline.query.export import ExportFormat, arrow_batches, arrow_table, write_file
+from audit_pipeline.query.items import AuditLogItem, HistoryEntry, Page, items_of, position_of
+from audit_pipeline.query.query import AuditLogQuery, QueryLimits
+from audit_pipeline.query.sql import Span, Statement, build, reads_descending
+from audit_pipeline.query.values import Order, PageDirection
+from audit_pipeline.settings import QuerySettings, load_query_settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+
+__all__ = ["AuditLogClient"]
+
+_log = logging.getLogger(__name__)
+
+
+class AuditLogClient:
+    """Reads the audit log; safe for use by several threads at once.
+
+    Without ``settings`` they come from the ``AUDIT_*`` variables. ``limits`` are the settings' unless given. Errors are
+    an :class:`~audit_pipeline.query.errors.InvalidQueryError`, which is a ``ValueError``, for a question that breaks a
+    rule, and another :class:`~audit_pipeline.errors.AuditPipelineError` for one that could not be answered.
+    """
+
+    def __init__(
+        self,
+        settings: QuerySettings | None = None,
+        *,
+        limits: QueryLimits | None = None,
+        backend: Backend | None = None,
+    ) -> None:
+        self._settings = settings or load_query_settings()
+        self._limits = limits or QueryLimits(self._settings.query_max_days, self._settings.query_max_limit)
+        key = self._settings.cursor_key
+        self._cursors = CursorCodec(key.get_secret_value().encode() if key else None)
+        self._backend = backend or open_backend(self._settings)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._backend.close()
+
+    def query(self, query: AuditLogQuery, *, cancelled: threading.Event | None = None) -> Page:
+        """One page. Setting ``cancelled`` ends it with :class:`~audit_pipeline.errors.QueryCancelledError`."""
+        query.check(self._limits)
+        position = self._cursors.decode(query.cursor, query) if query.cursor else None
+        reader = self._backend.reader(query.days, query.sources)
+        items, stats = self._read(query, position, reader, cancelled)
+        return self._page(query, items, stats)
+
+    def iterate(self, query: AuditLogQuery) -> Iterator[AuditLogItem]:
+        """Every row from the query's cursor on, or from the start, read by pages of its limit."""
+        while True:
+            page = self.query(query)
+            forwards = query.direction == PageDirection.NEXT
+            yield from page.items if forwards else reversed(page.items)
+            cursor = page.next_cursor if forwards else page.previous_cursor
+            if cursor is None:
+                return
+            query = replace(query, cursor=cursor)
+
+    def history(
+        self,
+        entity_type: str,
+        entity_id: str,
+        from_date: date,
+        to_date: date,
+        sources: Collection[str] | None = None,
+    ) -> Iterator[HistoryEntry]:
+        """The changes of an entity and of its children in the order of time, and what each changed."""
+        query = AuditLogQuery(
+            from_date=from_date,
+            to_date=to_date,
+            sources=sources,
+            entity_id=entity_id,
+            entity_types=[entity_type],
+            include_children=True,
+            order=Order.ASCENDING,
+            limit=self._limits.max_limit,
+        )
+        for item in self.iterate(query):
+            is_child = (item.entity_id, item.entity_type) != (entity_id, entity_type)
+            yield HistoryEntry(item, is_child, differences(item.before, item.after))
+
+    def to_arrow(self, query: AuditLogQuery) -> pa.Table:
+        """All rows of the query in its order, limit and cursor aside, straight from the Parquet files."""
+        return arrow_table(self._settings, self._whole(query))
+
+    def to_pandas(self, query: AuditLogQuery) -> "pd.DataFrame":
+        """As :meth:`to_arrow`; needs the extra ``audit-pipeline[pandas]``."""
+        _need("pandas")
+        frame: pd.DataFrame = self.to_arrow(query).to_pandas()
+        return frame
+
+    def to_polars(self, query: AuditLogQuery) -> "pl.DataFrame":
+        """As :meth:`to_arrow`; needs the extra ``audit-pipeline[polars]``."""
+        _need("polars")
+        import polars as pl
+
+        frame = pl.from_arrow(self.to_arrow(query))
+        assert isinstance(frame, pl.DataFrame)
+        return frame
+
+    def export(self, query: AuditLogQuery, path: Path | str, format: ExportFormat) -> int:  # noqa: A002
+        """Write all rows of the query to a local file, in its order and in bounded memory; how many they are.
+
+        ``format`` is ``csv``, ``jsonl`` or ``parquet``. The file appears when it is whole.
+        """
+        return write_file(arrow_batches(self._settings, self._whole(query)), Path(path), format)
+
+    def statement(self, query: AuditLogQuery) -> Statement:
+        """What would be sent for a page, for those who want to see it or to explain it."""
+        query.check(self._limits)
+        position = self._cursors.decode(query.cursor, query) if query.cursor else None
+        sources = self._backend.reader(query.days, query.sources).sources or sorted(query.sources or ["-"])
+        return self._build(query, sources, _span(query, position), position, query.limit + 1)
+
+    def _whole(self, query: AuditLogQuery) -> AuditLogQuery:
+        query.check(self._limits)
+        return replace(query, cursor=None, direction=PageDirection.NEXT)
+
+    def _read(
+        self, query: AuditLogQuery, position: Position | None, reader: Reader, cancelled: threading.Event | None
+    ) -> tuple[list[AuditLogItem], QueryStats]:
+        """The rows of a page and one more, if there is, in the order of reading."""
+        items: list[AuditLogItem] = []
+        stats: list[QueryStats] = []
+        if reader.sources:
+            for span in self._spans(query, position):
+                wanted = query.limit + 1 - len(items)
+                statement = self._build(query, reader.sources, span, position, wanted)
+                result = reader.run(statement, cancelled)
+                items += items_of(result.table)
+                stats.append(result.stats)
+                if len(items) > query.limit:
+                    break
+        return items, _sum(stats)
+
+    def _spans(self, query: AuditLogQuery, position: Position | None) -> Iterator[Span]:
+        """What is to be read, cut into windows in the order of reading."""
+        rest = _span(query, position)
+        for window in self._backend.windows:
+            size = window // timedelta(milliseconds=1)
+            if size >= rest.end - rest.start:
+                break
+            if reads_descending(query):
+                yield Span(rest.end - size, rest.end)
+                rest = Span(rest.start, rest.end - size)
+            else:
+                yield Span(rest.start, rest.start + size)
+                rest = Span(rest.start + size, rest.end)
+        yield rest
+
+    def _build(
+        self, query: AuditLogQuery, sources: Collection[str], span: Span, position: Position | None, limit: int
+    ) -> Statement:
+        statement = build(query, self._backend.table, sorted(sources), span, position, limit)
+        size = len(statement.sql(self._backend.dialect).encode())
+        if size > self._limits.max_sql_bytes:
+            raise InvalidQueryError(
+                "sources",
+                f"and filters make a statement of {size:,} bytes, over {self._limits.max_sql_bytes:,}: name fewer",
+            )
+        return statement
+
+    def _page(self, query: AuditLogQuery, items: list[AuditLogItem], stats: QueryStats) -> Page:
+        has_more = len(items) > query.limit
+        items = items[: query.limit]
+        forwards = query.direction == PageDirection.NEXT
+        if not forwards:
+            items.reverse()
+        before = items and (bool(query.cursor) if forwards else has_more)
+        after = items and (has_more if forwards else True)
+        return Page(
+            items,
+            next_cursor=self._cursors.encode(position_of(items[-1]), query) if after else None,
+            previous_cursor=self._cursors.encode(position_of(items[0]), query) if before else None,
+            stats=stats,
+        )
+
+
+def _need(library: str) -> None:
+    if find_spec(library) is None:
+        raise SettingsError(f"{library} is not installed: pip install 'audit-pipeline[{library}]'")
+
+
+def _span(query: AuditLogQuery, position: Position | None) -> Span:
+    """The query's range, from the cursor on."""
+    whole = Span.of_days(query.from_date, query.to_date)
+    if position is None:
+        return whole
+    at = position.timestamp_ms
+    return Span(whole.start, at + 1) if reads_descending(query) else Span(at, whole.end)
+
+
+def _sum(stats: list[QueryStats]) -> QueryStats:
+    def total(values: list[float | int | None]) -> float | int | None:
+        known = [value for value in values if value is not None]
+        return sum(known) if known else None
+
+    scanned = total([s.bytes_scanned for s in stats])
+    return QueryStats(
+        seconds=sum(s.seconds for s in stats),
+        bytes_scanned=None if scanned is None else int(scanned),
+        cost_usd=total([s.cost_usd for s in stats]),
+        query_id=stats[-1].query_id if stats else None,
+    )
