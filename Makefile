@@ -26,6 +26,7 @@ types: .venv/.installed-dev
 
 bench: .venv/.installed-bench  ## speed and memory beside DuckDB's and the seed's Spark job (needs Java 17)
 	$(BIN)/python -m bench
+	$(BIN)/python -m bench.questions
 
 clean:
 	rm -rf .venv $(DEMO)
