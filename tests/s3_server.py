@@ -133,7 +133,7 @@ def _free_ports(count: int) -> list[int]:
     """Ports that are free; SeaweedFS also listens 10,000 above each of its ports."""
     ports: list[int] = []
     while len(ports) < count:
-        port = random.randrange(20_000, 32_000)
+        port = random.SystemRandom().randrange(20_000, 32_000)  # hypothesis seeds the other one
         if port not in ports and _is_free(port) and _is_free(port + 10_000):
             ports.append(port)
     return ports

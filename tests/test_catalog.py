@@ -14,7 +14,7 @@ from audit_pipeline.catalog.duckdb import connect
 from audit_pipeline.contract.columns import QUARANTINE_SCHEMA, ROW_SCHEMA
 from audit_pipeline.engines import run_partition
 from audit_pipeline.errors import SettingsError, StoreError
-from audit_pipeline.settings import Settings
+from audit_pipeline.settings import QuerySettings, Settings
 from audit_pipeline.store.manifest import Manifest
 
 DAYS = (date(2026, 5, 1), date(2026, 5, 2), date(2026, 5, 3))
@@ -165,9 +165,21 @@ def test_a_file_that_cannot_be_read_is_one_clear_error(tmp_path: Path) -> None:
         open_table(settings).look_up(manifest)
 
 
-def test_a_lake_in_s3_without_keys_says_which_variables_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({}, "set AWS_ACCESS_KEY_ID"),
+        ({"AWS_ACCESS_KEY_ID": "k"}, "SecretAccessKey"),
+        ({"AWS_PROFILE": "nobody"}, "nobody"),
+    ],
+)
+def test_a_lake_in_s3_without_keys_says_what_is_missing(
+    given: dict[str, str], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
-    settings = Settings(raw_url="s3://bucket/raw", lake_url="s3://bucket/lake", start_date=FIRST)
-    with pytest.raises(SettingsError, match="AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY not set"):
+    for name, value in ({"AWS_EC2_METADATA_DISABLED": "true", "AWS_REGION": "us-east-1"} | given).items():
+        monkeypatch.setenv(name, value)
+    settings = QuerySettings(lake_url="s3://bucket/lake")
+    with pytest.raises(SettingsError, match=told):
         connect(settings)

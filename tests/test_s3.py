@@ -7,8 +7,8 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,9 +17,10 @@ from fault_proxy import FaultProxy, Rule, fault_proxy
 from lake import DAY1, DAY2, DAY3, Lake, Record, event, key, zipped
 from s3_server import S3Server, s3_server
 
+from audit_pipeline import AuditLogClient, AuditLogQuery
 from audit_pipeline.engines import run_partition
 from audit_pipeline.errors import AuditPipelineError, RawChangedError, SettingsError, StoreError
-from audit_pipeline.settings import Settings
+from audit_pipeline.settings import QuerySettings, Settings
 from audit_pipeline.store import objects
 from audit_pipeline.store.locks import Locks
 from audit_pipeline.store.manifest import Manifest
@@ -453,3 +454,24 @@ def test_a_store_on_s3_has_no_folder(s3_lake: S3Lake) -> None:
     store: Store = open_store(f"s3://{BUCKET}/{s3_lake.name}/")
     assert store.root is None
     assert store.list() == []
+
+
+def test_a_client_pages_over_s3_as_over_the_folder(s3_lake: S3Lake, local: Lake) -> None:
+    for day in DAYS:
+        s3_lake.run(day)
+    query = AuditLogQuery(from_date=DAY1, to_date=DAY1 + timedelta(days=7), limit=2)
+    with AuditLogClient(Settings(**s3_lake.settings)) as remote, AuditLogClient(QuerySettings(lake_url=str(local.path))) as near:
+        assert list(remote.iterate(query)) == list(near.iterate(query))
+        assert remote.to_arrow(query) == near.to_arrow(query)
+
+
+def test_a_client_never_mixes_a_file_with_what_it_remembers_of_an_earlier_one(
+    server: S3Server, s3_lake: S3Lake
+) -> None:
+    lake = replace(s3_lake, raw=f"raw/{uuid.uuid4()}")
+    query = AuditLogQuery(from_date=DAY1, to_date=DAY2)
+    with AuditLogClient(Settings(**lake.settings)) as client:
+        for attempt in range(8):  # of the same size each, and within a second or two
+            server.upload(BUCKET, lake.raw, {key(DAY1): zipped(event(f"e{attempt}") + event(f"f{attempt}"))})
+            lake.run()
+            assert {item.id for item in client.query(query).items} == {f"e{attempt}", f"f{attempt}"}

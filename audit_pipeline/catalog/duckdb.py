@@ -22,7 +22,7 @@ from audit_pipeline.store.layout import QUARANTINE_PREFIX, TABLE_PREFIX
 from audit_pipeline.store.manifest import Manifest
 from audit_pipeline.store.objects import Store, open_store
 
-__all__ = ["DuckDBTable", "connect", "create_view", "open_connection"]
+__all__ = ["DuckDBTable", "S3Secret", "connect", "create_view", "open_connection"]
 
 _LOOKED_UP: Final = "auditlog"
 
@@ -41,7 +41,7 @@ def connect(settings: QuerySettings) -> duckdb.DuckDBPyConnection:
     They are named as in Athena, ``audit_logs_db.auditlog`` or ``auditlog`` for short. A lake without files gives empty
     views with the same columns.
     """
-    lake = _open_lake(settings)
+    lake = open_store(settings.lake_url, create=True)
     connection = open_connection(settings, lake)
     connection.execute(f"CREATE SCHEMA {settings.database}")
     connection.execute(f"USE {settings.database}")
@@ -73,13 +73,13 @@ class DuckDBTable:
     @property
     def location(self) -> str:
         name = f"{self._settings.database}.{self._settings.table}"
-        return f"DuckDB view {name} over {_open_lake(self._settings).url_of(TABLE_PREFIX)}"
+        return f"DuckDB view {name} over {open_store(self._settings.lake_url, create=True).url_of(TABLE_PREFIX)}"
 
     def define(self) -> None:
         pass
 
     def look_up(self, manifest: Manifest) -> DayInTable:
-        lake = _open_lake(self._settings)
+        lake = open_store(self._settings.lake_url, create=True)
         dates = sorted({manifest.partition} | {output.dt for output in manifest.outputs})
         patterns = [_literal_pattern(file.key) for file in data_files(lake, dates)]
         files = _Files(lake, patterns, ROW_SCHEMA, PARTITION_COLUMNS)
@@ -157,16 +157,11 @@ class _Files:
         return "SELECT " + ", ".join(f"NULL::{kind} AS {_quoted(column)}" for column, kind in typed) + " WHERE false"
 
 
-def _open_lake(settings: QuerySettings) -> Store:
-    lake = open_store(settings.lake_url, create=True)
+def open_connection(settings: QuerySettings, lake: Store) -> duckdb.DuckDBPyConnection:
+    """A connection that can read this lake within the settings' memory; it has no view yet."""
     # DuckDB reads partition columns from the whole path, and of two the first
     if found := re.search(rf"(?:^|/)((?:{'|'.join(PARTITION_COLUMNS)})=[^/]*)(?:/|$)", lake.url):
         raise SettingsError(f"a lake cannot lie under {found[1]!r}, which is taken for a partition: {lake.url}")
-    return lake
-
-
-def open_connection(settings: QuerySettings, lake: Store) -> duckdb.DuckDBPyConnection:
-    """A connection that can read this lake within the settings' memory; it has no view yet."""
     connection = duckdb.connect(
         config={
             "memory_limit": f"{settings.memory_mb}MiB",
@@ -179,30 +174,45 @@ def open_connection(settings: QuerySettings, lake: Store) -> duckdb.DuckDBPyConn
     # footers are read once; a file that has changed meanwhile is told by its time or e_tag
     connection.execute("SET parquet_metadata_cache = true")
     if lake.root is None:
-        _prepare_s3(connection)
+        # INSTALL would download it; the package holds the signed file of just this release
+        folder = files("duckdb_extension_httpfs") / "extensions" / f"v{duckdb.__version__}"
+        connection.execute(f"LOAD {_text(str(folder / 'httpfs.duckdb_extension'))}")
+        S3Secret().renew(connection)
     return connection
 
 
-def _prepare_s3(connection: duckdb.DuckDBPyConnection) -> None:
-    missing = [name for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY") if not os.environ.get(name)]
-    if missing:
-        raise SettingsError(f"DuckDB reads a lake in S3 with keys from the environment: {', '.join(missing)} not set")
-    # INSTALL would download it; the package holds the signed file of just this release
-    extension = files("duckdb_extension_httpfs") / "extensions" / f"v{duckdb.__version__}" / "httpfs.duckdb_extension"
-    connection.execute(f"LOAD {_text(str(extension))}")
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    options = {
-        "KEY_ID": os.environ["AWS_ACCESS_KEY_ID"],
-        "SECRET": os.environ["AWS_SECRET_ACCESS_KEY"],
-        "SESSION_TOKEN": os.environ.get("AWS_SESSION_TOKEN", ""),
-        "REGION": os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1",
-    }
-    if endpoint:
-        # stand-ins answer on a plain address, where a bucket cannot be part of the host name
-        url = urlsplit(endpoint)
-        options |= {"ENDPOINT": url.netloc, "URL_STYLE": "path", "USE_SSL": str(url.scheme == "https").lower()}
-    given = ", ".join(f"{name} {_text(value)}" for name, value in options.items() if value)
-    connection.execute(f"CREATE SECRET lake (TYPE s3, {given})")
+class S3Secret:
+    """The keys with which DuckDB reads a lake in S3, from where boto3 finds them: variables, a profile, a role."""
+
+    def __init__(self) -> None:
+        # late: who reads a folder does not wait for them
+        import boto3
+        from botocore.exceptions import BotoCoreError
+
+        try:
+            session = boto3.Session()
+            self._credentials = session.get_credentials()
+        except BotoCoreError as error:
+            raise SettingsError(f"DuckDB finds no keys for the lake in S3: {error}") from error
+        self._region = os.environ.get("AWS_REGION") or session.region_name or "us-east-1"
+        self._given: tuple[str | None, ...] = ()
+
+    def renew(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Hand them to DuckDB, where it has none or those of a role have been replaced."""
+        if self._credentials is None:
+            raise SettingsError("DuckDB finds no keys for the lake in S3: set AWS_ACCESS_KEY_ID, AWS_PROFILE or a role")
+        keys = self._credentials.get_frozen_credentials()
+        given = (keys.access_key, keys.secret_key, keys.token)
+        if given == self._given:
+            return
+        options = dict(zip(("KEY_ID", "SECRET", "SESSION_TOKEN"), given, strict=True)) | {"REGION": self._region}
+        if endpoint := os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"):
+            # stand-ins answer on a plain address, where a bucket cannot be part of the host name
+            url = urlsplit(endpoint)
+            options |= {"ENDPOINT": url.netloc, "URL_STYLE": "path", "USE_SSL": str(url.scheme == "https").lower()}
+        told = ", ".join(f"{name} {_text(value)}" for name, value in options.items() if value)
+        connection.execute(f"CREATE OR REPLACE SECRET lake (TYPE s3, {told})")
+        self._given = given
 
 
 def _failure(what: str, error: duckdb.Error) -> StoreError:

@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 from sqlglot import exp
 
-from audit_pipeline.catalog.duckdb import create_view, open_connection
+from audit_pipeline.catalog.duckdb import S3Secret, create_view, open_connection
 from audit_pipeline.catalog.files import DataFile, data_files
 from audit_pipeline.catalog.results import QueryStats, Result
 from audit_pipeline.errors import QueryCancelledError, QueryError
@@ -35,8 +35,11 @@ class DuckDBBackend:
     def __init__(self, settings: QuerySettings) -> None:
         self._lake = open_store(settings.lake_url)
         self._connection = open_connection(settings, self._lake)
+        self._secret = S3Secret() if self._lake.root is None else None
 
     def reader(self, days: Sequence[date], sources: Collection[str] | None) -> "_Reader":
+        if self._secret:
+            self._secret.renew(self._connection)
         return _Reader(self._connection, self._lake, days, sources)
 
     def close(self) -> None:
