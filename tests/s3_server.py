@@ -82,6 +82,7 @@ def s3_server(folder: Path) -> Iterator[S3Server]:
         "-master.volumeSizeLimitMB=64",
         "-volume.preStopSeconds=0",
         "-s3.port.iceberg=0",
+        "-s3.port.lance=0",  # its default is one port for all servers of the machine
     ]
     endpoint = f"http://127.0.0.1:{s3}"
     with _running(command, folder / "weed.log") as process:
