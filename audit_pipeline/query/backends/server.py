@@ -3,17 +3,22 @@
 import threading
 from collections.abc import Collection, Sequence
 from datetime import date, timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
 from sqlglot import exp
 
 from audit_pipeline.catalog.files import data_files
 from audit_pipeline.catalog.results import Result
+from audit_pipeline.query.errors import InvalidQueryError
 from audit_pipeline.query.sql import Dialect, Statement
 from audit_pipeline.settings import QuerySettings
 from audit_pipeline.store.objects import open_store
 
 __all__ = ["AthenaBackend", "TrinoBackend"]
+
+
+#: Of a longer IN list, Trino makes a range, which injected projection does not take.
+_MOST_SOURCES: Final = 1000
 
 
 class _Server(Protocol):
@@ -36,6 +41,8 @@ class _ServerBackend:
         if sources is None:
             # Athena's injected projection wants them named
             sources = {file.source for file in data_files(self._lake, days)}
+        if len(sources) > _MOST_SOURCES:
+            raise InvalidQueryError("sources", f"may be {_MOST_SOURCES} in one statement, here are {len(sources)}")
         return _Reader(self._server, self.dialect, sorted(set(sources)))
 
     def close(self) -> None:
