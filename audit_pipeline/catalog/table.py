@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from audit_pipeline.catalog.results import QueryStats
 from audit_pipeline.store.manifest import Manifest
 
 __all__ = ["DayInTable", "Table"]
@@ -14,12 +15,14 @@ class DayInTable:
     """What queries of the table find of one partition.
 
     ``rows_owned`` lie in the partition's own files, under whichever dates; ``rows_of_date`` are all of its date,
-    whoever owns them, and ``rows_by_hour`` are those by the hour of their Timestamp.
+    whoever owns them, and ``rows_by_hour`` are those by the hour of their Timestamp. ``stats`` are of the queries,
+    where a server answered them.
     """
 
     rows_owned: int
     rows_of_date: int
     rows_by_hour: Mapping[int, int]
+    stats: QueryStats | None = None
 
 
 class Table(Protocol):

@@ -7,6 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from audit_pipeline import __version__
+from audit_pipeline.cli.ddl import ddl
 from audit_pipeline.cli.demo import demo
 from audit_pipeline.cli.exits import MEANINGS, ExitCode, exit_code_of
 from audit_pipeline.cli.materialize import materialize
@@ -62,5 +63,5 @@ def _unwrapped(text: str) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
-for _command in (simulate, materialize, status, quarantine, demo):
+for _command in (simulate, materialize, status, quarantine, ddl, demo):
     app.command(help=_unwrapped(_command.__doc__ or ""), epilog=_EPILOG)(_command)

@@ -42,7 +42,7 @@ def build_audit_log_days(settings: Settings) -> dg.AssetsDefinition:
 
     @dg.multi_asset(
         name="audit_log_days",
-        specs=_specs(partitions),
+        specs=_specs(partitions, settings.query_backend),
         check_specs=check_specs(partitions),
         can_subset=True,
         backfill_policy=backfill_policy(settings),
@@ -84,7 +84,7 @@ def build_audit_log_days(settings: Settings) -> dg.AssetsDefinition:
     return audit_log_days
 
 
-def _specs(partitions: dg.PartitionsDefinition[str]) -> Sequence[dg.AssetSpec]:
+def _specs(partitions: dg.PartitionsDefinition[str], query_backend: str) -> Sequence[dg.AssetSpec]:
     common: Mapping[str, Any] = {"group_name": "audit_log", "partitions_def": partitions}
     return [
         dg.AssetSpec(
@@ -105,7 +105,7 @@ def _specs(partitions: dg.PartitionsDefinition[str]) -> Sequence[dg.AssetSpec]:
             TABLE,
             deps=[PARQUET],
             description="The table that people query; materialized means that a query finds all rows of the partition",
-            kinds={"duckdb"},
+            kinds={query_backend},
             metadata={"dagster/column_schema": _COLUMNS},
             **common,
         ),

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlsplit
 import dagster as dg
 
 from audit_pipeline.catalog import DayInTable
+from audit_pipeline.catalog.results import QueryStats
 from audit_pipeline.store.layout import DeliveryHour, delivery_hour_of, manifest_path
 from audit_pipeline.store.manifest import InputObject, Manifest
 from audit_pipeline.store.objects import ObjectInfo, Store
@@ -81,6 +82,7 @@ def describe_table(location: str, found: DayInTable) -> Metadata:
         "event_hours_chart": dg.MetadataValue.md(bar_chart(hours, rows)),
         "event_hours": dg.MetadataValue.md(table),
         "table": dg.MetadataValue.text(location),
+        **(_queries(found.stats) if found.stats else {}),
     }
 
 
@@ -109,6 +111,18 @@ def bar_chart(labels: Sequence[str], values: Sequence[int]) -> str:
     ]
     lines.append("".join(f"{label:2} " if n % 2 == 0 else "   " for n, label in enumerate(labels)).rstrip())
     return "\n".join(["```", *lines, "```"])
+
+
+def _queries(stats: QueryStats) -> Metadata:
+    """What the queries of the look-up took, as far as the engine tells."""
+    told: Metadata = {"query_seconds": dg.MetadataValue.float(round(stats.seconds, 3))}
+    if stats.bytes_scanned is not None:
+        told["query_bytes_scanned"] = _number(stats.bytes_scanned)
+    if stats.cost_usd is not None:
+        told["query_cost_usd"] = dg.MetadataValue.float(round(stats.cost_usd, 8))
+    if stats.query_id is not None:
+        told["query_id"] = dg.MetadataValue.text(stats.query_id)
+    return told
 
 
 def _delivery_hours(partition: date, objects: Sequence[ObjectInfo | InputObject]) -> Metadata:

@@ -9,7 +9,7 @@ from audit_pipeline.store.layout import LAKE_SETTINGS_PATH
 from audit_pipeline.store.locks import Locks
 from audit_pipeline.store.objects import Store
 
-__all__ = ["LakeSettings", "agree_on_lake_settings"]
+__all__ = ["LakeSettings", "agree_on_lake_settings", "read_lake_settings"]
 
 
 class LakeSettings(msgspec.Struct, frozen=True):
@@ -23,7 +23,7 @@ def agree_on_lake_settings(lake: Store, wanted: LakeSettings, locks: Locks) -> L
     :class:`GraceMismatchError` for another grace.
     """
     data = msgspec.json.encode(wanted)
-    found = _read(lake)
+    found = read_lake_settings(lake)
     if found is None and lake.create(LAKE_SETTINGS_PATH, data):
         return wanted
     found = _agreed(lake, wanted)
@@ -37,7 +37,7 @@ def agree_on_lake_settings(lake: Store, wanted: LakeSettings, locks: Locks) -> L
 
 
 def _agreed(lake: Store, wanted: LakeSettings) -> LakeSettings:
-    found = _read(lake)
+    found = read_lake_settings(lake)
     if found is None:
         raise StoreError(f"{lake.url_of(LAKE_SETTINGS_PATH)} vanished: run the partition again")
     if found.grace_hours != wanted.grace_hours:
@@ -49,7 +49,8 @@ def _agreed(lake: Store, wanted: LakeSettings) -> LakeSettings:
     return found
 
 
-def _read(lake: Store) -> LakeSettings | None:
+def read_lake_settings(lake: Store) -> LakeSettings | None:
+    """The lake's settings, or None where nothing has run yet."""
     data = lake.get_if_exists(LAKE_SETTINGS_PATH)
     if data is None:
         return None

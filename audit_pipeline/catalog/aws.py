@@ -1,0 +1,75 @@
+"""What the clients of AWS share: where they find region and keys, and how their errors are told."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
+
+from audit_pipeline.errors import QueryError, SettingsError
+
+if TYPE_CHECKING:
+    from mypy_boto3_athena import AthenaClient
+    from mypy_boto3_glue import GlueClient
+
+__all__ = ["athena_client", "aws_errors", "glue_client"]
+
+_NOT_SET_UP: Final = (
+    CredentialRetrievalError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
+#: Three attempts of each request, with a pause between them: also where AWS throttles or a connection breaks.
+_CONFIG: Final = Config(retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=10, read_timeout=60)
+
+
+def athena_client() -> "AthenaClient":
+    """boto3's client; :class:`SettingsError` where no region or profile is found."""
+    with aws_errors("Athena"):
+        return boto3.Session().client("athena", config=_CONFIG, region_name=_region())
+
+
+def glue_client() -> "GlueClient":
+    """As :func:`athena_client`, for the catalog that Athena reads."""
+    with aws_errors("Glue"):
+        return boto3.Session().client("glue", config=_CONFIG, region_name=_region())
+
+
+@contextmanager
+def aws_errors(service: str) -> Iterator[None]:
+    """Turn botocore's errors into :class:`SettingsError` or :class:`QueryError`, one line each."""
+    try:
+        yield
+    except _NOT_SET_UP as error:
+        raise SettingsError(
+            f"{service} cannot be asked: {_in_one_line(error)} (set AWS_REGION, and AWS_PROFILE, "
+            "AWS_ACCESS_KEY_ID or a role)"
+        ) from error
+    except ClientError as error:
+        told = error.response.get("Error", {})
+        code, message = told.get("Code", "unknown error"), told.get("Message", "")
+        raise QueryError(f"{service} refused {error.operation_name}: {code}: {' '.join(message.split())}") from error
+    except BotoCoreError as error:
+        raise QueryError(f"{service} cannot be asked: {_in_one_line(error)}") from error
+
+
+def _region() -> str | None:
+    # every other SDK, and so the store, knows this variable; boto3 only knows AWS_DEFAULT_REGION
+    return os.environ.get("AWS_REGION")
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

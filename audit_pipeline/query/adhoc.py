@@ -1,0 +1,227 @@
+"""Ad-hoc SQL: one read-only query in Athena's dialect, whatever the backend."""
+
+import re
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Final
+
+import duckdb
+import msgspec
+import pyarrow as pa
+import sqlglot
+from duckdb.func import FunctionNullHandling, PythonUDFType
+from sqlglot import Token, TokenType, exp
+
+from audit_pipeline.catalog.duckdb import connect
+from audit_pipeline.catalog.results import QueryStats, Result
+from audit_pipeline.errors import QueryCancelledError, QueryError
+from audit_pipeline.query.backends.duckdb import _failure, _interrupting
+from audit_pipeline.query.errors import InvalidQueryError
+from audit_pipeline.query.translate import JSON_SCALAR, to_duckdb
+from audit_pipeline.settings import QuerySettings
+from audit_pipeline.store.layout import QUARANTINE_PREFIX, TABLE_PREFIX
+from audit_pipeline.store.objects import open_store
+
+__all__ = ["read_only", "run_sql"]
+
+#: How a query begins; in Athena and Trino, nothing that begins so changes anything.
+_BEGINNINGS: Final = frozenset({TokenType.SELECT, TokenType.WITH, TokenType.VALUES, TokenType.TABLE, TokenType.L_PAREN})
+#: Athena's quota for one statement.
+_LONGEST: Final = 262_144
+_BATCH_ROWS: Final = 8192
+#: A run that commits while a query reads may replace files between listing and reading them.
+_ATTEMPTS: Final = 3
+
+
+def run_sql(settings: QuerySettings, sql: str, *, cancelled: threading.Event | None = None) -> Result:
+    """The rows of one query. Setting ``cancelled`` ends it with :class:`~audit_pipeline.errors.QueryCancelledError`.
+
+    Raises :class:`~audit_pipeline.query.errors.InvalidQueryError` for what is not one query, and on DuckDB for what is
+    not known to mean the same there as in Athena.
+    """
+    text, tree = read_only(sql)
+    if settings.query_backend == "duckdb":
+        return _run_in_duckdb(settings, to_duckdb(tree, settings), cancelled)
+    if settings.query_backend == "athena":
+        from audit_pipeline.catalog.athena import athena_of
+
+        return athena_of(settings).run(text, cancelled=cancelled)
+    from audit_pipeline.catalog.trino import trino_of
+
+    return trino_of(settings).run(text, cancelled=cancelled)
+
+
+def read_only(sql: str) -> tuple[str, exp.Expr]:
+    """The one query that ``sql`` holds, as text and as a tree; whatever else it is, is refused.
+
+    The text begins with the query's first word: comments before it, which could be read in two ways, are left out.
+    """
+    if len(sql.encode(errors="replace")) > _LONGEST:
+        raise InvalidQueryError("sql", f"may have {_LONGEST:,} bytes: ask in several steps")
+    try:
+        tokens = _without_end(sqlglot.tokenize(sql, read="athena"))
+        if not tokens:
+            raise InvalidQueryError("sql", "is empty")
+        if tokens[0].token_type not in _BEGINNINGS:
+            raise InvalidQueryError(
+                "sql", f"must be a query, which begins with SELECT or WITH, not with {tokens[0].text[:40]!r}"
+            )
+        text = sql[tokens[0].start : tokens[-1].end + 1]
+        trees = sqlglot.parse(text, read="athena")
+    except sqlglot.ParseError as error:
+        raise InvalidQueryError("sql", f"cannot be read: {_place(error)}") from None
+    except sqlglot.errors.SqlglotError as error:
+        raise InvalidQueryError("sql", f"cannot be read: {_one_line(str(error))}") from None
+    except RecursionError:
+        raise InvalidQueryError("sql", "cannot be read: it is nested too deep") from None
+    (tree,) = trees if len(trees) == 1 else (None,)
+    if tree is None:
+        raise InvalidQueryError("sql", f"holds {len(trees)} statements: give one query")
+    if not isinstance(tree, exp.Query | exp.Values):
+        raise InvalidQueryError("sql", f"must be a query, not {type(tree).__name__.upper()}")
+    _check_reads_only(tree)
+    _check_limit_order(tokens)
+    return text, tree
+
+
+def _without_end(tokens: list[Token]) -> list[Token]:
+    while tokens and tokens[-1].token_type == TokenType.SEMICOLON:
+        tokens = tokens[:-1]
+    return tokens
+
+
+def _check_reads_only(tree: exp.Expr) -> None:
+    for node in tree.walk():
+        if isinstance(node, exp.DML | exp.DDL | exp.Command | exp.Into | exp.Set | exp.Pragma) and not isinstance(
+            node, exp.Query
+        ):
+            raise InvalidQueryError("sql", f"must only read: {type(node).__name__.upper()} is refused")
+
+
+def _check_limit_order(tokens: list[Token]) -> None:
+    """Athena wants OFFSET first; sqlglot would take and turn round the other order."""
+    for limit, number, then in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        is_count = number.token_type == TokenType.NUMBER or number.text.upper() == "ALL"
+        if limit.token_type == TokenType.LIMIT and is_count and then.token_type in (TokenType.OFFSET, TokenType.COMMA):
+            raise InvalidQueryError("sql", "must have OFFSET before LIMIT: OFFSET 20 LIMIT 10")
+
+
+def _place(error: sqlglot.ParseError) -> str:
+    if not error.errors:
+        return _one_line(str(error))
+    first = error.errors[0]
+    return f"{first['description']} at line {first['line']}, column {first['col']}, near {first['highlight']!r}"
+
+
+def _one_line(text: str) -> str:
+    return re.sub(r"\x1b\[\d*m", "", text).split("\n", 1)[0]
+
+
+def _run_in_duckdb(settings: QuerySettings, sql: str, cancelled: threading.Event | None) -> Result:
+    started = perf_counter()
+    for attempt in range(1, _ATTEMPTS + 1):
+        with _locked_connection(settings) as connection, _interrupting(connection, cancelled):
+            try:
+                _check_statement(connection, sql)
+                table = _read(connection.execute(sql), settings.memory_mb << 20)
+            except duckdb.InterruptException as error:
+                raise QueryCancelledError("the query was cancelled") from error
+            except duckdb.IOException as error:
+                if attempt == _ATTEMPTS:
+                    raise _failure(error) from error
+            except duckdb.Error as error:
+                raise _failure(error) from error
+            except RuntimeError as error:  # what DuckDB makes of Ctrl-C
+                if "interrupted" in str(error):
+                    raise KeyboardInterrupt from None
+                raise
+            else:
+                return Result(table, QueryStats(perf_counter() - started))
+    raise AssertionError("unreachable")
+
+
+@contextmanager
+def _locked_connection(settings: QuerySettings) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The table's views, and nothing else that could be reached: no file, no address, no setting.
+
+    This is the second fence. The first is that :func:`to_duckdb` lets through no table and no function that it does not
+    know.
+    """
+    lake = open_store(settings.lake_url)
+    base = str(lake.root) if lake.root is not None else lake.url
+    # DuckDB holds both the patterns of the views and the paths that these match against the list
+    bases = {base, re.sub(r"([\[*?])", r"[\1]", base)}
+    allowed = [f"{b}/{prefix}" for b in sorted(bases) for prefix in (TABLE_PREFIX, QUARANTINE_PREFIX)]
+    # of its own, for whatever lies in the temporary directory can be read too
+    with (
+        tempfile.TemporaryDirectory(prefix="audit-sql-", dir=settings.scratch_dir) as scratch,
+        connect(settings) as connection,
+    ):
+        connection.create_function(
+            JSON_SCALAR,
+            _json_scalars,
+            ["VARCHAR", "VARCHAR"],
+            "VARCHAR",
+            type=PythonUDFType.ARROW,
+            null_handling=FunctionNullHandling.SPECIAL,
+        )
+        connection.execute("SET temp_directory = $folder", {"folder": scratch})
+        # as in Trino: 1 / 2 is 0, and times without a zone are in UTC
+        connection.execute("SET integer_division = true")
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET python_enable_replacements = false")
+        connection.execute("SET allowed_directories = $folders", {"folders": allowed})
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
+        yield connection
+
+
+def _check_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    statements = connection.extract_statements(sql)
+    if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
+        raise QueryError("DuckDB reads the query as something else than one SELECT: it was not run")
+
+
+def _read(cursor: duckdb.DuckDBPyConnection, most_bytes: int) -> pa.Table:
+    reader = cursor.to_arrow_reader(_BATCH_ROWS)
+    batches, size = [], 0
+    for batch in reader:
+        size += batch.nbytes
+        if size > most_bytes:
+            raise QueryError(
+                f"the result is larger than AUDIT_MEMORY_MB={most_bytes >> 20}: narrow it, add a LIMIT, or export rows "
+                f"with `audit-pipeline query --all`"
+            )
+        batches.append(batch)
+    return pa.Table.from_batches(batches, reader.schema)
+
+
+_FIELDS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ITEMS: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_STEPS: Final = msgspec.json.Decoder(list[str | int])
+
+
+def _json_scalars(texts: pa.ChunkedArray, paths: pa.ChunkedArray) -> pa.Array:
+    """Trino's ``json_extract_scalar``. DuckDB's own makes 1.1 of 1.10, texts of objects, and an error of no JSON."""
+    steps = _STEPS.decode(paths[0].as_py()) if len(paths) else []
+    return pa.array((_json_scalar(text, steps) for text in texts.to_pylist()), pa.string())
+
+
+def _json_scalar(text: str | None, steps: list[str | int]) -> str | None:
+    if text is None:
+        return None
+    found: str | bytes | msgspec.Raw = text
+    try:
+        for step in steps:
+            found = _FIELDS.decode(found)[step] if isinstance(step, str) else _ITEMS.decode(found)[step]
+        value = bytes(found).decode().strip() if not isinstance(found, str) else found.strip()
+        if value.startswith('"'):
+            return msgspec.json.decode(value, type=str)
+        if value.startswith(("{", "[")) or msgspec.json.decode(value) is None:
+            return None
+    except (msgspec.DecodeError, KeyError, IndexError, RecursionError):
+        return None
+    return value

@@ -1,0 +1,268 @@
+"""Athena's SQL into DuckDB's: only what means the same in both, and only the tables of this database.
+
+sqlglot writes the tree in DuckDB's dialect. Where that would give another result than Athena, the tree is changed here,
+or refused with a word on what to write instead: ``tests/test_adhoc_trino.py`` holds both engines to the same answers.
+What is not listed here is refused too: no file, setting or function that nobody thought of is within reach.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+from sqlglot import exp
+from sqlglot.optimizer.annotate_types import annotate_types
+
+from audit_pipeline.query.errors import InvalidQueryError
+from audit_pipeline.settings import QuerySettings
+
+__all__ = ["JSON_SCALAR", "to_duckdb"]
+
+#: The name under which the connection has Trino's ``json_extract_scalar``; no query can call it by it.
+JSON_SCALAR: Final = "audit_json_scalar"
+
+#: Functions that both engines were seen to answer alike.
+_FUNCTIONS: Final = frozenset(
+    {
+        # logic
+        *(exp.And, exp.Or, exp.Case, exp.If, exp.Coalesce, exp.Nullif, exp.Exists, exp.Cast, exp.TryCast, exp.Try),
+        *(exp.Greatest, exp.Least),
+        # texts and bytes
+        *(exp.Lower, exp.Upper, exp.Length, exp.Trim, exp.Substring, exp.Reverse, exp.StrPosition, exp.Replace),
+        *(exp.Concat, exp.ConcatWs, exp.Split, exp.StartsWith, exp.Pad, exp.Chr, exp.Levenshtein),
+        *(exp.RegexpLike, exp.RegexpExtract, exp.RegexpExtractAll, exp.RegexpReplace),
+        *(exp.Encode, exp.Decode, exp.Hex, exp.MD5Digest, exp.SHA2Digest, exp.ToBase64),
+        # JSON
+        *(exp.JSONExtract, exp.JSONExtractScalar, exp.JSONFormat, exp.ParseJSON),
+        # numbers
+        *(exp.Abs, exp.Ceil, exp.Floor, exp.Round, exp.Trunc, exp.Sign, exp.Pow, exp.Sqrt, exp.Ln),
+        # times
+        *(exp.CurrentDate, exp.CurrentTimestamp, exp.Localtimestamp, exp.Date, exp.DateAdd, exp.DateDiff),
+        *(exp.DateTrunc, exp.TimestampTrunc, exp.Extract, exp.Year, exp.Quarter, exp.Month, exp.WeekOfYear, exp.Day),
+        *(exp.DayOfYear, exp.DayOfWeekIso, exp.Hour, exp.Minute, exp.Second, exp.FromISO8601Timestamp),
+        *(exp.StrToTime, exp.TimeToStr, exp.TimeToUnix, exp.UnixToTime),
+        # aggregates and windows
+        *(exp.Count, exp.CountIf, exp.Sum, exp.Avg, exp.Min, exp.Max, exp.ArgMax, exp.ArgMin, exp.AnyValue),
+        *(exp.ArrayAgg, exp.GroupConcat, exp.LogicalAnd, exp.LogicalOr, exp.ApproxDistinct, exp.ApproxQuantile),
+        *(exp.Stddev, exp.Variance, exp.RowNumber, exp.Rank, exp.DenseRank, exp.Lag, exp.Lead),
+        *(exp.FirstValue, exp.LastValue),
+        # arrays and maps
+        *(exp.Array, exp.ArraySize, exp.ArrayContains, exp.ArrayFilter, exp.ArraySort, exp.ArrayToString),
+        *(exp.Flatten, exp.Transform, exp.GenerateSeries, exp.Map, exp.MapKeys, exp.Unnest),
+    }
+)
+#: As above, of those that sqlglot does not know.
+_OTHER_FUNCTIONS: Final = frozenset({"json_array_length"})
+#: The rest of the language.
+_SYNTAX: Final = frozenset(
+    {
+        # a query and its parts
+        *(exp.Select, exp.Subquery, exp.Union, exp.Except, exp.Intersect, exp.Values, exp.With, exp.CTE, exp.From),
+        *(exp.Join, exp.Lateral, exp.Table, exp.TableAlias, exp.Where, exp.Group, exp.GroupingSets, exp.Rollup),
+        *(exp.Cube, exp.Having, exp.Order, exp.Ordered, exp.Limit, exp.LimitOptions, exp.Fetch, exp.Offset),
+        *(exp.Distinct, exp.Star, exp.Alias, exp.Column, exp.Identifier, exp.Var, exp.Tuple, exp.Paren, exp.Lambda),
+        *(exp.Window, exp.WindowSpec, exp.Filter, exp.WithinGroup),
+        # values
+        *(exp.Literal, exp.Boolean, exp.Null, exp.HexString, exp.UnicodeString, exp.Interval, exp.DataType),
+        *(exp.DataTypeParam, exp.Bracket, exp.JSONPath, exp.JSONPathRoot, exp.JSONPathKey, exp.JSONPathSubscript),
+        # operators
+        *(exp.Not, exp.Neg, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod, exp.DPipe, exp.EQ, exp.NEQ, exp.LT, exp.LTE),
+        *(exp.GT, exp.GTE, exp.Between, exp.In, exp.Like, exp.Escape, exp.Is, exp.NullSafeEQ, exp.NullSafeNEQ),
+        *(exp.Any, exp.All, exp.AtTimeZone, exp.BitwiseAnd, exp.BitwiseOr),
+    }
+)
+#: What a query may read from.
+_SOURCES: Final = (exp.Table, exp.Subquery, exp.Unnest, exp.Values, exp.Lateral)
+#: Athena's name for the catalog that it reads by default, the only one that there is here.
+_CATALOG: Final = "awsdatacatalog"
+
+
+def to_duckdb(tree: exp.Expr, settings: QuerySettings) -> str:
+    """The statement for DuckDB. :class:`InvalidQueryError` where it would not be what Athena makes of ``tree``."""
+    tree = annotate_types(tree.copy(), dialect="athena")
+    for node in tree.walk():
+        _check_known(node)
+        if isinstance(node, exp.Table):
+            _check_table(node, settings)
+        if isinstance(node, exp.From | exp.Join | exp.Lateral):
+            _check_source(node.this)
+    for kind, mend in _MENDED.items():
+        # the inner ones first: what is replaced is gone from the tree
+        for found in reversed(list(tree.find_all(kind))):
+            mend(found)
+    return tree.sql(dialect="duckdb", comments=False)
+
+
+# -- what it may hold
+
+
+def _check_known(node: exp.Expr) -> None:
+    kind = type(node)
+    if kind in _SYNTAX or kind in _FUNCTIONS:
+        return
+    if isinstance(node, exp.Anonymous) and node.name.lower() in _OTHER_FUNCTIONS:
+        return
+    if isinstance(node, exp.Struct):
+        raise _refuse("ROW(…)", "compare and order by the values one by one")
+    if isinstance(node, exp.Anonymous):
+        name = node.name.lower()
+    else:
+        name = node.sql_name().lower() if isinstance(node, exp.Func) else node.key
+    raise InvalidQueryError("sql", f"uses {name[:60]!r}, which DuckDB is not known to answer as Athena does")
+
+
+def _check_table(table: exp.Table, settings: QuerySettings) -> None:
+    if not isinstance(table.this, exp.Identifier):
+        name = table.this.name if isinstance(table.this, exp.Anonymous) else table.this.key
+        raise InvalidQueryError("sql", f"reads from {name[:60]!r}: it may only read tables, queries and UNNEST")
+    if not table.db and _is_in_scope(table):
+        return
+    known = (settings.table, f"{settings.table}_quarantine")
+    if (
+        table.name.lower() not in known
+        or table.db.lower() not in ("", settings.database)
+        or table.catalog.lower() not in ("", _CATALOG)
+    ):
+        name = ".".join(part.name for part in table.parts)
+        there_are = " and ".join(f"{settings.database}.{name}" for name in known)
+        raise InvalidQueryError("sql", f"reads {name[:60]!r}, and there are only {there_are}")
+    table.set("catalog", None)
+
+
+def _is_in_scope(table: exp.Table) -> bool:
+    """Whether a WITH around ``table`` gives its name a meaning: inside the WITH itself, an earlier query of it does."""
+    inside: exp.Expr = table
+    while (around := inside.parent) is not None:
+        if isinstance(around, exp.With):
+            place = inside.index or 0
+            seen = around.expressions[: place + 1 if around.recursive else place]
+        else:
+            clause = around.args.get("with_")
+            seen = clause.expressions if isinstance(clause, exp.With) and clause is not inside else []
+        if any(query.alias.lower() == table.name.lower() for query in seen):
+            return True
+        inside = around
+    return False
+
+
+def _check_source(source: exp.Expr) -> None:
+    if not isinstance(source, _SOURCES):
+        raise InvalidQueryError("sql", f"reads from {source.key!r}: it may only read tables, queries and UNNEST")
+
+
+# -- what is put otherwise, or refused
+
+
+def _refuse(what: str, instead: str) -> InvalidQueryError:
+    return InvalidQueryError("sql", f"holds {what}, which is not the same in DuckDB: {instead}")
+
+
+def _keep_date(node: exp.Expr) -> None:
+    """DuckDB makes a timestamp of a date where Athena leaves it one."""
+    if isinstance(node, exp.Sub) and node.this.is_type("date") and node.expression.is_type("date"):
+        raise _refuse("a date minus a date", "write date_diff('day', …, …)")
+    of = node.this if isinstance(node, exp.TimestampTrunc | exp.DateTrunc) else node
+    if of.is_type("date"):
+        node.replace(exp.cast(node.copy(), "date"))
+
+
+def _complete_units(node: exp.DateDiff) -> None:
+    """Athena counts whole days, DuckDB's function of that name the midnights between."""
+    unit = exp.Literal.string(node.text("unit").lower())
+    node.replace(exp.func("datesub", unit, node.expression.copy(), node.this.copy()))
+
+
+def _check_substring(node: exp.Substring) -> None:
+    start = node.args.get("start")
+    if not (isinstance(start, exp.Literal) and start.is_int and int(start.name) > 0):
+        raise _refuse(
+            "substr from a place that is no number from 1 on", "write that number, or split or regexp_extract"
+        )
+
+
+def _none_if_no_match(node: exp.RegexpExtract) -> None:
+    matches = exp.RegexpLike(this=node.this.copy(), expression=node.expression.copy())
+    node.replace(exp.Case().when(matches, node.copy(), copy=False))
+
+
+def _check_replacement(node: exp.RegexpReplace) -> None:
+    new = node.args.get("replacement")
+    if new is not None and not (isinstance(new, exp.Literal) and not {"$", "\\"} & set(new.name)):
+        raise _refuse("regexp_replace by more than a plain text", "write one without $ and \\")
+
+
+def _with_null(node: exp.ArgMax | exp.ArgMin) -> None:
+    """DuckDB's skip rows whose value is NULL."""
+    if node.args.get("count") is not None:
+        raise _refuse("max_by or min_by with a number of rows", "ORDER BY and LIMIT, or row_number()")
+    name = "arg_max_null" if isinstance(node, exp.ArgMax) else "arg_min_null"
+    node.replace(exp.func(name, node.this.copy(), node.expression.copy()))
+
+
+def _exact_scalar(node: exp.JSONExtractScalar) -> None:
+    steps = msgspec.json.encode(_steps(node.expression)).decode()
+    node.replace(exp.func(JSON_SCALAR, node.this.copy(), exp.Literal.string(steps)))
+
+
+def _check_path(node: exp.JSONExtract) -> None:
+    _steps(node.expression)
+
+
+def _steps(path: exp.Expr) -> list[str | int]:
+    """The keys and places of a JSON path; of those only, and known before the query runs."""
+    parts = path.expressions if isinstance(path, exp.JSONPath) else []
+    steps = [part.this for part in parts[1:] if isinstance(part, exp.JSONPathKey | exp.JSONPathSubscript)]
+    if not parts or len(steps) != len(parts) - 1 or not all(isinstance(step, str | int) for step in steps):
+        raise _refuse("a JSON path that is no plain one", "write it as in '$.lines[0].price'")
+    return steps
+
+
+def _none_if_no_array(node: exp.Anonymous) -> None:
+    if node.name.lower() != "json_array_length" or len(node.expressions) != 1:
+        return
+    (of,) = node.expressions
+    is_array = exp.func("json_type", of.copy()).eq("ARRAY")
+    node.replace(exp.Case().when(is_array, node.copy(), copy=False))
+
+
+def _mend_cast(node: exp.Cast) -> None:
+    to, value = node.to, node.this
+    if to.is_type("json"):
+        raise _refuse("a cast to JSON", "write json_parse")
+    if to.is_type(*exp.DataType.TEXT_TYPES):
+        if isinstance(value, exp.JSONExtract | exp.ParseJSON):
+            raise _refuse("JSON cast to varchar", "write json_extract_scalar, or json_format")
+        if isinstance(value, exp.Column) and value.name.lower() == "timestamp":  # Athena writes three digits always
+            node.replace(exp.func("strftime", value.copy(), exp.Literal.string("%Y-%m-%d %H:%M:%S.%g")))
+    if isinstance(value, exp.Literal) and to.is_type("timestamp"):  # with a precision it would be of another type
+        to.set("expressions", None)
+
+
+def _check_zone(node: exp.AtTimeZone) -> None:
+    if node.args["zone"].name.upper() != "UTC":
+        raise _refuse("a time zone other than UTC", "all times are in UTC")
+
+
+def _check_limit(node: exp.LimitOptions) -> None:
+    if node.args.get("with_ties") or node.args.get("percent"):
+        raise _refuse("FETCH FIRST with ties", "write rank() in a query of its own")
+
+
+_MENDED: Final[dict[type[exp.Expr], Callable[..., None]]] = {
+    exp.Add: _keep_date,
+    exp.Sub: _keep_date,
+    exp.DateAdd: _keep_date,
+    exp.DateTrunc: _keep_date,
+    exp.TimestampTrunc: _keep_date,
+    exp.DateDiff: _complete_units,
+    exp.AtTimeZone: _check_zone,
+    exp.Substring: _check_substring,
+    exp.RegexpExtract: _none_if_no_match,
+    exp.RegexpReplace: _check_replacement,
+    exp.ArgMax: _with_null,
+    exp.ArgMin: _with_null,
+    exp.Cast: _mend_cast,
+    exp.JSONExtract: _check_path,
+    exp.JSONExtractScalar: _exact_scalar,
+    exp.Anonymous: _none_if_no_array,
+    exp.LimitOptions: _check_limit,
+}

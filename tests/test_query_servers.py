@@ -1,0 +1,191 @@
+"""The same questions to servers: a real Trino, and Athena's API in front of it and of DuckDB, by unchanged clients.
+
+The lake lies in a real S3 server, the table is the one that our code defines in Glue. So this is as near to Athena as a
+machine without AWS gets: the engine, partition projection, the files and the protocol are real; only the service
+between protocol and engine is ours (:mod:`athena_server`).
+"""
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Final
+
+import pytest
+import query_rows
+from athena_server import AthenaServer, DuckDBEngine, TrinoEngine
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from lake import DAY0, Lake
+from query_oracle import expected_rows, rows_of
+from query_rows import WEEK, queries
+from test_query_pages import assert_walks_both_ways, everything
+from trino_server import TrinoServer
+
+from audit_pipeline import AuditLogClient, AuditLogQuery
+from audit_pipeline.catalog import open_table
+from audit_pipeline.catalog.duckdb import connect
+from audit_pipeline.errors import QueryCancelledError, QueryError
+from audit_pipeline.query import InvalidQueryError
+from audit_pipeline.settings import Settings
+
+pytestmark = pytest.mark.slow
+
+BUCKET: Final = "query-servers"
+standing = query_rows.standing
+
+
+@dataclass(frozen=True)
+class Served:
+    """The lake, which lies in S3 too, and the settings of who answers questions about it."""
+
+    lake: Lake
+    settings: Mapping[str, Settings]
+
+    def client(self, backend: str) -> AuditLogClient:
+        return AuditLogClient(self.settings[backend])
+
+
+@pytest.fixture(scope="module")
+def served(trino: TrinoServer, standing: Lake) -> Iterator[Served]:
+    trino.s3.client.create_bucket(Bucket=BUCKET)
+    trino.s3.upload(BUCKET, "lake", standing.files("."))
+    lake_url = f"s3://{BUCKET}/lake"
+    base = Settings(raw_url=lake_url, lake_url=lake_url, start_date=DAY0, database="query_servers")
+    with ExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        for name, value in trino.environment().items():
+            patch.setenv(name, value)
+        athena = base.model_copy(
+            update={"query_backend": "athena", "athena_output_url": f"s3://{BUCKET}/results/"},
+        )
+        open_table(athena).define()
+        over_trino = stack.enter_context(AthenaServer(TrinoEngine(trino.host, trino.port, "hive"), trino.s3))
+        patch.setenv("AWS_ENDPOINT_URL_ATHENA", over_trino.url)
+        known = {
+            "duckdb": base,
+            "trino": base.model_copy(update={"query_backend": "trino", "trino_url": trino.url}),
+            "athena": athena,
+        }
+        yield Served(standing, known)
+    trino.glue.delete_database(Name="query_servers")
+
+
+BACKENDS = pytest.mark.parametrize("backend", ["trino", "athena", "duckdb"])
+
+
+@BACKENDS
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(data=st.data())
+def test_any_question_gets_the_rows_of_the_rules(served: Served, backend: str, data: st.DataObject) -> None:
+    rows = served.lake.rows()
+    query = data.draw(queries(rows))
+    with served.client(backend) as client:
+        assert rows_of(client.query(query).items) == expected_rows(rows, query)
+
+
+@BACKENDS
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_pages_of_nasty_ids_hold_every_row_once_in_both_directions(served: Served, backend: str, order: str) -> None:
+    query = everything(order=order, limit=67)
+    with served.client(backend) as client:
+        assert_walks_both_ways(client, query, expected_rows(served.lake.rows(), query), 41)
+
+
+@pytest.mark.parametrize("backend", ["trino", "athena"])
+def test_a_cursor_of_one_backend_is_good_for_another(served: Served, backend: str) -> None:
+    query = everything(limit=10)
+    with served.client("duckdb") as near, served.client(backend) as far:
+        first = near.query(query)
+        following = replace(query, cursor=first.next_cursor)
+        assert far.query(following).items == near.query(following).items
+
+
+HOSTILE: Final = (
+    "' OR '1'='1",
+    "'; DROP TABLE query_servers.auditlog; --",
+    "x' UNION ALL SELECT * FROM query_servers.auditlog --",
+    "\\'",
+    "\\",
+    "?",
+    "U&'\\0027'",
+    "\u2019 OR 1=1",
+    "%",
+    "/* */",
+    "${dt}",
+    "😀" * 200,
+    "'" * 256,
+)
+
+
+@pytest.mark.parametrize("backend", ["trino", "athena"])
+@pytest.mark.parametrize("field", ["entity_id", "actor_name", "text", "entity_types", "actions"])
+def test_no_text_is_read_as_sql(served: Served, backend: str, field: str) -> None:
+    rows = served.lake.rows()
+    with served.client(backend) as client:
+        for text in HOSTILE:
+            query = AuditLogQuery(
+                **WEEK | {field: [text] if field in ("entity_types", "actions") else text}, limit=1000
+            )
+            assert rows_of(client.query(query).items) == expected_rows(rows, query), text
+
+
+@pytest.mark.parametrize("backend", ["trino", "athena"])
+def test_a_history_is_the_same_everywhere(served: Served, backend: str) -> None:
+    span = WEEK["from_date"], WEEK["to_date"]
+    with served.client("duckdb") as near, served.client(backend) as far:
+        told = list(near.history("Order", "500", *span))
+        assert told
+        assert list(far.history("Order", "500", *span)) == told
+
+
+def test_athena_tells_what_a_page_has_scanned_and_cost(served: Served) -> None:
+    with served.client("athena") as client:
+        stats = client.query(everything()).stats
+    assert stats.query_id
+    assert stats.bytes_scanned
+    assert stats.cost_usd == pytest.approx(0.00005, rel=0.1), "Athena charges for 10 MB at least"
+
+
+@pytest.mark.parametrize("backend", ["trino", "athena"])
+def test_days_without_rows_are_no_error(served: Served, backend: str) -> None:
+    with served.client(backend) as client:
+        page = client.query(AuditLogQuery(from_date=date(2026, 6, 1), to_date=date(2026, 6, 8)))
+        assert (page.items, page.next_cursor, page.previous_cursor) == ([], None, None)
+        assert not client.query(everything(sources=["no.such"])).items
+
+
+@pytest.mark.parametrize("backend", ["trino", "athena"])
+def test_a_cancelled_query_ends_as_such(served: Served, backend: str) -> None:
+    cancelled = threading.Event()
+    cancelled.set()
+    with served.client(backend) as client, pytest.raises(QueryCancelledError):
+        client.query(everything(), cancelled=cancelled)
+
+
+@pytest.mark.parametrize("backend", ["trino", "athena"])
+def test_a_table_that_is_not_there_is_one_clear_line(served: Served, backend: str) -> None:
+    settings = served.settings[backend].model_copy(update={"table": "nowhere"})
+    with AuditLogClient(settings) as client, pytest.raises(QueryError, match="nowhere") as error:
+        client.query(everything())
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("backend", ["trino", "athena"])
+def test_more_sources_than_a_server_takes_are_refused_with_a_word(
+    served: Served, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("audit_pipeline.query.backends.server._MOST_SOURCES", 3)
+    with served.client(backend) as client, pytest.raises(InvalidQueryError, match="sources"):
+        client.query(everything())
+
+
+def test_the_quick_tests_stand_in_for_athena_gives_the_same_rows(served: Served) -> None:
+    query = everything(limit=1000)
+    base = served.settings["athena"]
+    engine = DuckDBEngine(lambda: connect(base), database=base.database)
+    with AthenaServer(engine) as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL_ATHENA", server.url)
+        with served.client("athena") as client:
+            assert rows_of(client.query(query).items) == expected_rows(served.lake.rows(), query)[:1000]
