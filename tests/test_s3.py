@@ -460,7 +460,8 @@ def test_a_client_pages_over_s3_as_over_the_folder(s3_lake: S3Lake, local: Lake)
     for day in DAYS:
         s3_lake.run(day)
     query = AuditLogQuery(from_date=DAY1, to_date=DAY1 + timedelta(days=7), limit=2)
-    with AuditLogClient(Settings(**s3_lake.settings)) as remote, AuditLogClient(QuerySettings(lake_url=str(local.path))) as near:
+    near_settings = QuerySettings(lake_url=str(local.path))
+    with AuditLogClient(Settings(**s3_lake.settings)) as remote, AuditLogClient(near_settings) as near:
         assert list(remote.iterate(query)) == list(near.iterate(query))
         assert remote.to_arrow(query) == near.to_arrow(query)
 
