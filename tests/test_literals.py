@@ -22,7 +22,8 @@ from audit_pipeline.catalog.literals import (
 )
 from audit_pipeline.catalog.trino import Trino, parse_trino_url
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
+#: Anything at all, and thick with what means something in a literal.
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.text("'\\0027+U&\n\x00a", max_size=30)
 #: Texts that have broken other clients, or would.
 HOSTILE = (
     "",
@@ -37,6 +38,9 @@ HOSTILE = (
     "\n' OR 1=1 --",
     "\\0027 OR 1=1",
     "U&'\\0027'",
+    "\\0027 OR 1=1\n",
+    "\\+000027 OR 1=1\n",
+    "\\\n\\",
     "' UESCAPE '+",
     "\x00",
     "a\x00' OR 1=1",

@@ -1,6 +1,8 @@
 """The table's definition: the same as Glue input and as DDL, and what Glue holds after it was defined, by whomever."""
 
 import copy
+import json
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +17,7 @@ import pytest
 import sqlglot
 from glue_server import GlueServer, glue_server
 from sqlglot import exp
+from typer.testing import CliRunner, Result
 
 from audit_pipeline.catalog.aws import glue_client
 from audit_pipeline.catalog.definition import (
@@ -25,6 +28,7 @@ from audit_pipeline.catalog.definition import (
     glue_table_input,
 )
 from audit_pipeline.catalog.glue import ensure_table
+from audit_pipeline.cli.app import app
 from audit_pipeline.contract.columns import QUARANTINE_SCHEMA, ROW_SCHEMA
 from audit_pipeline.errors import QueryError, SettingsError, TableMismatchError
 from audit_pipeline.settings import Settings
@@ -194,6 +198,36 @@ def test_the_projection_begins_with_the_lakes_first_day_though_the_settings_name
     assert definitions_for_lake(settings_of(), lake)[1].properties["projection.dt.range"] == "2024-01-01,NOW"
 
 
+# -- on the command line
+
+
+def cli(*arguments: str, **changed: str) -> Result:
+    settings = {"raw_url": "s3://myapp-audit-logs-bucket/raw", "lake_url": LAKE, "start_date": "2024-01-01"} | changed
+    env: dict[str, str | None] = {name: None for name in os.environ if name.startswith(("AUDIT_", "AWS_"))}
+    env |= {f"AUDIT_{name.upper()}": value for name, value in settings.items()}
+    return CliRunner().invoke(app, list(arguments), env=env)
+
+
+def test_the_command_prints_the_statements_of_both_tables() -> None:
+    result = cli("ddl", database="audit", table="log")
+    assert (result.exit_code, result.stderr) == (0, "")
+    both = definitions_of(settings_of(database="audit", table="log"))
+    statements = [statement for statement in sqlglot.parse(result.stdout, read="athena") if statement]
+    assert [parsed(statement.sql("athena")) for statement in statements] == [parsed(ddl(one)) for one in both]
+    assert [parsed(ddl(one)).name for one in both] == ["audit.log", "audit.log_quarantine"]
+
+
+def test_the_command_prints_glues_inputs_as_json_lines() -> None:
+    lines = cli("ddl", "--format", "glue").stdout.splitlines()
+    assert [json.loads(line) for line in lines] == [glue_table_input(one) for one in BOTH]
+
+
+def test_the_command_says_that_athena_needs_a_lake_in_s3() -> None:
+    result = cli("ddl", lake_url="/srv/lake")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "AUDIT_LAKE_URL is '/srv/lake', but Athena and Trino need s3://" in result.stderr
+
+
 # -- in Glue
 
 
@@ -237,7 +271,7 @@ def catalog(server: GlueServer, monkeypatch: pytest.MonkeyPatch) -> Catalog:
         monkeypatch.setenv(name, value)
     calls: list[str] = []
     client = glue_client()
-    client.meta.events.register("before-call.glue", lambda model, **_: calls.append(model.name))
+    client.meta.events.register("provide-client-params.glue", lambda model, **_: calls.append(model.name))
     return Catalog(server, client, replace(TABLE, database=f"db_{uuid.uuid4().hex}"), calls)
 
 

@@ -17,7 +17,7 @@ __all__ = ["SqlServer", "look_up_day"]
 #: Of one statement's sources. Athena takes 262,144 bytes, and does not say whether parameters count.
 _ROOM_BYTES: Final = 200_000
 #: The partition that a row's file is named after, None for a file that no run has written.
-_OWNER: Final = """regexp_extract("$path", '/([0-9]{4}-[0-9]{2}-[0-9]{2})(-[0-9]{5})?[.]parquet$', 1)"""
+_OWNER: Final = """regexp_extract("$path", '/([0-9]{4}-[0-9]{2}-[0-9]{2})(-[0-9]{5}|)[.]parquet$', 1)"""
 
 
 class SqlServer(Protocol):

@@ -48,7 +48,7 @@ SERDE: Final = f"{_PARQUET}.serde.ParquetHiveSerDe"
 TEMPLATE: Final = "storage.location.template"
 
 #: It goes into templates and DDL, so it has none of the characters that mean something there.
-_LAKE_URL: Final = re.compile(r"""[sS]3://([^/\s'"`\\${}?#%]+(?:/[^\s'"`\\${}?#%]+)*)/*""")
+_LAKE_URL: Final = re.compile(r"""[sS]3://([^/\s'"`\\${}?#%]+(?:/[^/\s'"`\\${}?#%]+)*)/*""")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,13 @@ from audit_pipeline import __version__
 from audit_pipeline.cli.ddl import ddl
 from audit_pipeline.cli.demo import demo
 from audit_pipeline.cli.exits import MEANINGS, ExitCode, exit_code_of
+from audit_pipeline.cli.history import history
 from audit_pipeline.cli.materialize import materialize
 from audit_pipeline.cli.output import printable
 from audit_pipeline.cli.quarantine import quarantine
+from audit_pipeline.cli.query import query
 from audit_pipeline.cli.simulate import simulate
+from audit_pipeline.cli.sql import sql
 from audit_pipeline.cli.status import status
 from audit_pipeline.errors import AuditPipelineError
 
@@ -22,7 +25,7 @@ __all__ = ["app"]
 _EPILOG: Final = "\n".join(
     [
         "Settings come from AUDIT_* environment variables or a .env file: AUDIT_RAW_URL, AUDIT_LAKE_URL and "
-        "AUDIT_START_DATE are needed.\n",
+        "AUDIT_START_DATE are needed; query, history and sql need only AUDIT_LAKE_URL.\n",
         "Exit codes:",
         *(f"  {code.value:<3}  {meaning}" for code, meaning in MEANINGS.items()),
     ]
@@ -39,8 +42,16 @@ class _Group(TyperGroup):
             print(f"error: {printable(str(error))}", file=sys.stderr)
             raise typer.Exit(exit_code_of(error)) from None
         except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
-            raise typer.Exit(ExitCode.INTERRUPTED) from None
+            raise _interrupted() from None
+        except RuntimeError as error:
+            if str(error) != "Query interrupted":  # DuckDB's word for KeyboardInterrupt
+                raise
+            raise _interrupted() from None
+
+
+def _interrupted() -> typer.Exit:
+    print("interrupted", file=sys.stderr)
+    return typer.Exit(ExitCode.INTERRUPTED)
 
 
 app = typer.Typer(
@@ -63,5 +74,7 @@ def _unwrapped(text: str) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
-for _command in (simulate, materialize, status, quarantine, ddl, demo):
-    app.command(help=_unwrapped(_command.__doc__ or ""), epilog=_EPILOG)(_command)
+for _command in (simulate, materialize, status, quarantine, query, history, sql, ddl, demo):
+    # a query may begin with a comment, which looks like an option
+    _context = {"ignore_unknown_options": _command is sql}
+    app.command(help=_unwrapped(_command.__doc__ or ""), epilog=_EPILOG, context_settings=_context)(_command)

@@ -2,7 +2,7 @@
 
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from audit_pipeline.settings import Settings
 
 __all__ = ["demo"]
+
+_LAST_CHANGES: Final = 8
 
 
 def demo(
@@ -49,17 +51,20 @@ def demo(
 
 
 def _show(settings: "Settings", first: date, last: date) -> None:
+    from audit_pipeline.cli.changes import changes_table
     from audit_pipeline.cli.days import days_between, survey
-    from audit_pipeline.cli.history import history_table
+    from audit_pipeline.cli.history import last_changes
     from audit_pipeline.cli.quarantine import reasons_table
     from audit_pipeline.cli.status import status_table
 
     console = stdout_console()
     days = survey(settings, days_between(first, last))
     manifests = [day.manifest for day in days if day.manifest]
+    start = max(first, last - timedelta(days=settings.query_max_days - 1))
+    story = last_changes(settings, "Order", "500", start, last, limit=_LAST_CHANGES)
     for shown in (
         status_table("what each day holds", days),
-        history_table(settings, "the last changes of Order 500 and what belongs to it (DuckDB)", "Order", "500"),
+        changes_table("the last changes of Order 500 and what belongs to it (DuckDB)", story, most_differences=5),
         reasons_table("what is in quarantine", manifests),
     ):
         console.print()

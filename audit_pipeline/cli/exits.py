@@ -28,6 +28,7 @@ MEANINGS: Final = {
 
 
 def exit_code_of(error: AuditPipelineError) -> ExitCode:
-    if isinstance(error, SettingsError | GraceMismatchError):
+    # a ValueError is what a question breaks a rule with
+    if isinstance(error, SettingsError | GraceMismatchError | ValueError):
         return ExitCode.WRONG_USE
     return ExitCode.BUSY if isinstance(error, PartitionBusyError) else ExitCode.FAILED

@@ -1,68 +1,86 @@
-"""The last changes of one entity and of what belongs to it, from the table."""
+"""``history``: what happened to one entity and to what belongs to it, in the order of time."""
 
-from typing import TYPE_CHECKING, Final
+from collections import deque
+from collections.abc import Iterable, Mapping
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-import msgspec
-from rich.table import Table
-from rich.text import Text
+import typer
 
-from audit_pipeline.cli.output import cell, table
+from audit_pipeline.cli.filters import OPTIONS, Sources, choose_range, named_by_option
+from audit_pipeline.cli.options import OptionalFirst, OptionalLast
+from audit_pipeline.cli.output import print_json, printable, stdout_console
+from audit_pipeline.cli.results import Full, json_value
 
 if TYPE_CHECKING:
-    from audit_pipeline.settings import Settings
+    from collections.abc import Collection
 
-__all__ = ["difference", "history_table"]
+    from audit_pipeline.query import HistoryEntry
+    from audit_pipeline.settings import QuerySettings
 
-_SQL: Final = """
-SELECT strftime("Timestamp", '%Y-%m-%d %H:%M:%S'), coalesce(ActorName, '?'), coalesce("Action", '?'),
-       coalesce(EntityName, EntityId), Before, "After"
-FROM auditlog
-WHERE (EntityType = $type AND EntityId = $id) OR (EntityParentType = $type AND EntityParentId = $id)
-ORDER BY "Timestamp" DESC, Id DESC, source DESC, EntityIndex DESC
-LIMIT 8
-"""
-_LONGEST_TEXT: Final = 90
-_LONGEST_VALUE: Final = 45
+__all__ = ["history", "last_changes"]
+
+_NAMES: Final[Mapping[str, str]] = {**OPTIONS, "entity_id": "ENTITY_ID", "entity_types": "ENTITY_TYPE"}
 
 
-def history_table(settings: "Settings", title: str, entity_type: str, entity_id: str) -> Table:
-    """The newest first: when, who, what, and which fields changed."""
-    from audit_pipeline.catalog.duckdb import connect
+def history(
+    entity_type: Annotated[str, typer.Argument(help="As in the events, such as Order.")],
+    entity_id: Annotated[str, typer.Argument(help="As in the events, such as 500.")],
+    first: OptionalFirst = None,
+    last: OptionalLast = None,
+    sources: Sources = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the last changes, this many.")] = None,
+    format: Annotated[Literal["table", "json"], typer.Option(help="JSON has one object a change.")] = "table",  # noqa: A002
+    full: Full = False,
+) -> None:
+    """Show what happened to an entity and to what belongs to it, the earliest change first.
 
-    with connect(settings) as connection:
-        rows = connection.execute(_SQL, {"type": entity_type, "id": entity_id}).fetchall()
-    shown = table("when (UTC) and who", "what", "before → after", title=title)
-    for time, who, action, what, before, after in rows:
-        shown.add_row(_lines(time, who), _lines(action, what), cell(difference(before, after)))
-    return shown
+    By default in the last 7 days up to today; with only one of --from and --to, in as many days from or up to it as
+    AUDIT_QUERY_MAX_DAYS allows. Each field that differs between Before and After is shown, one that is not there as —.
+    Changes of entities whose parent it is are marked with └.
+    """
+    from audit_pipeline.settings import load_query_settings
 
+    settings = load_query_settings()
+    first, last = choose_range(settings, first, last)
+    entries = last_changes(settings, entity_type, entity_id, first, last, sources=sources or None, limit=limit)
+    if format == "json":
+        for entry in entries:
+            print_json(_as_json(entry))
+        return
+    title = f"{entity_type} {entity_id} and what belongs to it, {first} to {last}"
+    if entries:
+        from audit_pipeline.cli.changes import changes_table
 
-def _lines(first: str, second: str) -> Text:
-    return cell(first).append("\n").append_text(cell(second))
-
-
-def difference(before: str | None, after: str | None) -> str:
-    """The members that differ between two JSON objects, each value as it was delivered; else both texts."""
-    old, new = _members(before), _members(after)
-    if old is None or new is None:
-        return f"{_short(before, _LONGEST_TEXT)} → {_short(after, _LONGEST_TEXT)}"
-    names = [name for name in old | new if old.get(name) != new.get(name)]
-    return ", ".join(f"{name}: {_value(old, name)} → {_value(new, name)}" for name in names) or "no change"
-
-
-def _value(members: dict[str, str], name: str) -> str:
-    return _short(members.get(name), _LONGEST_VALUE)
-
-
-def _members(text: str | None) -> dict[str, str] | None:
-    try:
-        members = msgspec.json.decode(text or "", type=dict[str, msgspec.Raw])
-    except msgspec.MsgspecError:
-        return None
-    return {name: bytes(value).decode() for name, value in members.items()}
+        stdout_console().print(changes_table(title, entries, full=full))
+    else:
+        print(printable(f"{title}: no change"))
 
 
-def _short(text: str | None, limit: int) -> str:
-    if text is None:
-        return "—"
-    return text if len(text) <= limit else f"{text[:limit]}…"
+def last_changes(
+    settings: "QuerySettings",
+    entity_type: str,
+    entity_id: str,
+    first: date,
+    last: date,
+    *,
+    sources: "Collection[str] | None" = None,
+    limit: int | None = None,
+) -> "Iterable[HistoryEntry]":
+    """The last ``limit`` changes of these days, both included, in the order of time; all without a limit."""
+    from audit_pipeline.query import AuditLogClient
+
+    with AuditLogClient(settings) as client, named_by_option(_NAMES):
+        return deque(
+            client.history(entity_type, entity_id, first, last + timedelta(days=1), sources=sources), maxlen=limit
+        )
+
+
+def _as_json(entry: "HistoryEntry") -> dict[str, Any]:
+    from audit_pipeline.cli.query import as_rows
+
+    (row,) = as_rows([entry.item]).to_pylist()
+    return {name: json_value(value) for name, value in row.items()} | {
+        "IsChild": entry.is_child,
+        "Differences": [{"Path": list(d.path), "Before": d.before, "After": d.after} for d in entry.differences],
+    }

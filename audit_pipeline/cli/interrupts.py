@@ -1,12 +1,31 @@
-"""Ctrl-C while Dagster runs."""
+"""Ctrl-C while Dagster or a query runs."""
 
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
 
-__all__ = ["interrupts_seen"]
+__all__ = ["interrupts_seen", "stoppable"]
+
+_T = TypeVar("_T")
+
+
+def stoppable(work: Callable[[threading.Event], _T]) -> _T:
+    """What ``work`` returns; on Ctrl-C the event is set, and the command ends when ``work`` has seen it.
+
+    It runs in a thread: in the main one, DuckDB looks for signals only now and then, in a long join never.
+    """
+    cancelled = threading.Event()
+    with ThreadPoolExecutor(1, thread_name_prefix="query") as pool:
+        future = pool.submit(work, cancelled)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            cancelled.set()
+            raise
 
 
 @contextmanager

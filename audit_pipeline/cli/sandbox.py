@@ -62,6 +62,7 @@ class Sandbox:
             "AUDIT_LAKE_URL": str(self.folder / "lake"),
             "AUDIT_START_DATE": str(self.start_date),
             "AUDIT_ENGINE": "local",
+            "AUDIT_QUERY_BACKEND": "duckdb",
             "AUDIT_GRACE_HOURS": "1",
             "AUDIT_DAYS_PER_RUN": "1",
             "DAGSTER_HOME": str(self.folder / "dagster"),

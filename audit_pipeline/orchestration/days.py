@@ -4,7 +4,9 @@ import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 
+from audit_pipeline.catalog import Table
 from audit_pipeline.engines import run_partition
 from audit_pipeline.engines.plan import list_inputs
 from audit_pipeline.errors import AuditPipelineError, ConservationError, LostLockError, StoreError
@@ -96,8 +98,7 @@ class Work:
 
     def _look_up(self, day: Day) -> None:
         manifest = self._manifest(day)
-        table = self.lake.open_table()
-        table.define()
+        table = self._table
         found = table.look_up(manifest)
         if found.rows_owned != manifest.rows:
             raise ConservationError(
@@ -105,6 +106,13 @@ class Work:
                 f"were written: run the partition again"
             )
         day.materialized[TABLE] = describe_table(table.location, found)
+
+    @cached_property
+    def _table(self) -> Table:
+        """The table, brought up to date once for all days of the run."""
+        table = self.lake.open_table()
+        table.define()
+        return table
 
     def _manifest(self, day: Day) -> Manifest:
         manifest = read_manifest(self.lake.open_lake(), day.partition)

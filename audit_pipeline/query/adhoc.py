@@ -66,15 +66,18 @@ def read_only(sql: str) -> tuple[str, exp.Expr]:
         if not tokens:
             raise InvalidQueryError("sql", "is empty")
         if tokens[0].token_type not in _BEGINNINGS:
+            word = next((token.text for token in tokens if token.text), "")  # of DDL, the first token is a mark
             raise InvalidQueryError(
-                "sql", f"must be a query, which begins with SELECT or WITH, not with {tokens[0].text[:40]!r}"
+                "sql", f"must be a query, which begins with SELECT or WITH, not with {word[:40].upper()!r}"
             )
         text = sql[tokens[0].start : tokens[-1].end + 1]
         trees = sqlglot.parse(text, read="athena")
     except sqlglot.ParseError as error:
-        raise InvalidQueryError("sql", f"cannot be read: {_place(error)}") from None
-    except sqlglot.errors.SqlglotError as error:
-        raise InvalidQueryError("sql", f"cannot be read: {_one_line(str(error))}") from None
+        place = error.errors[0] if error.errors else {}
+        where = f"at line {place.get('line')}, column {place.get('col')}, near {str(place.get('highlight'))[:40]!r}"
+        raise InvalidQueryError("sql", f"cannot be read {where}") from None
+    except sqlglot.errors.SqlglotError:
+        raise InvalidQueryError("sql", "cannot be read: is a quote or a comment left open?") from None
     except RecursionError:
         raise InvalidQueryError("sql", "cannot be read: it is nested too deep") from None
     (tree,) = trees if len(trees) == 1 else (None,)
@@ -107,17 +110,6 @@ def _check_limit_order(tokens: list[Token]) -> None:
         is_count = number.token_type == TokenType.NUMBER or number.text.upper() == "ALL"
         if limit.token_type == TokenType.LIMIT and is_count and then.token_type in (TokenType.OFFSET, TokenType.COMMA):
             raise InvalidQueryError("sql", "must have OFFSET before LIMIT: OFFSET 20 LIMIT 10")
-
-
-def _place(error: sqlglot.ParseError) -> str:
-    if not error.errors:
-        return _one_line(str(error))
-    first = error.errors[0]
-    return f"{first['description']} at line {first['line']}, column {first['col']}, near {first['highlight']!r}"
-
-
-def _one_line(text: str) -> str:
-    return re.sub(r"\x1b\[\d*m", "", text).split("\n", 1)[0]
 
 
 def _run_in_duckdb(settings: QuerySettings, sql: str, cancelled: threading.Event | None) -> Result:

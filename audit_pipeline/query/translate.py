@@ -1,7 +1,7 @@
 """Athena's SQL into DuckDB's: only what means the same in both, and only the tables of this database.
 
 sqlglot writes the tree in DuckDB's dialect. Where that would give another result than Athena, the tree is changed here,
-or refused with a word on what to write instead: ``tests/test_adhoc_trino.py`` holds both engines to the same answers.
+or refused with a word on what to write instead: ``tests/test_adhoc.py`` holds both engines to the same answers.
 What is not listed here is refused too: no file, setting or function that nobody thought of is within reach.
 """
 
@@ -72,6 +72,8 @@ _SYNTAX: Final = frozenset(
 )
 #: What a query may read from.
 _SOURCES: Final = (exp.Table, exp.Subquery, exp.Unnest, exp.Values, exp.Lateral)
+#: Parts of a time that both engines count alike: not the days of the week, of which DuckDB has a Sunday 0.
+_EXTRACTED: Final = frozenset({"year", "quarter", "month", "week", "day", "doy", "hour", "minute", "second"})
 #: Athena's name for the catalog that it reads by default, the only one that there is here.
 _CATALOG: Final = "awsdatacatalog"
 
@@ -89,7 +91,8 @@ def to_duckdb(tree: exp.Expr, settings: QuerySettings) -> str:
         # the inner ones first: what is replaced is gone from the tree
         for found in reversed(list(tree.find_all(kind))):
             mend(found)
-    return tree.sql(dialect="duckdb", comments=False)
+    # every name in quotes: a bare $$…$$ is a name to sqlglot, and a text to DuckDB
+    return tree.sql(dialect="duckdb", identify=True, comments=False)
 
 
 # -- what it may hold
@@ -103,17 +106,19 @@ def _check_known(node: exp.Expr) -> None:
         return
     if isinstance(node, exp.Struct):
         raise _refuse("ROW(…)", "compare and order by the values one by one")
+    raise InvalidQueryError("sql", f"uses {_name(node)!r}, which DuckDB is not known to answer as Athena does")
+
+
+def _name(node: exp.Expr) -> str:
+    """What a person calls it."""
     if isinstance(node, exp.Anonymous):
-        name = node.name.lower()
-    else:
-        name = node.sql_name().lower() if isinstance(node, exp.Func) else node.key
-    raise InvalidQueryError("sql", f"uses {name[:60]!r}, which DuckDB is not known to answer as Athena does")
+        return node.name.lower()[:60]
+    return node.sql_name().lower() if isinstance(node, exp.Func) else node.key
 
 
 def _check_table(table: exp.Table, settings: QuerySettings) -> None:
     if not isinstance(table.this, exp.Identifier):
-        name = table.this.name if isinstance(table.this, exp.Anonymous) else table.this.key
-        raise InvalidQueryError("sql", f"reads from {name[:60]!r}: it may only read tables, queries and UNNEST")
+        raise _unreadable(table.this)
     if not table.db and _is_in_scope(table):
         return
     known = (settings.table, f"{settings.table}_quarantine")
@@ -146,7 +151,11 @@ def _is_in_scope(table: exp.Table) -> bool:
 
 def _check_source(source: exp.Expr) -> None:
     if not isinstance(source, _SOURCES):
-        raise InvalidQueryError("sql", f"reads from {source.key!r}: it may only read tables, queries and UNNEST")
+        raise _unreadable(source)
+
+
+def _unreadable(source: exp.Expr) -> InvalidQueryError:
+    return InvalidQueryError("sql", f"reads from {_name(source)!r}: it may only read tables, queries and UNNEST")
 
 
 # -- what is put otherwise, or refused
@@ -169,6 +178,11 @@ def _complete_units(node: exp.DateDiff) -> None:
     """Athena counts whole days, DuckDB's function of that name the midnights between."""
     unit = exp.Literal.string(node.text("unit").lower())
     node.replace(exp.func("datesub", unit, node.expression.copy(), node.this.copy()))
+
+
+def _check_extract(node: exp.Extract) -> None:
+    if node.name.lower() not in _EXTRACTED:
+        raise _refuse(f"extract({node.name.lower()} …)", "write the function, such as day_of_week(…)")
 
 
 def _check_substring(node: exp.Substring) -> None:
@@ -255,6 +269,7 @@ _MENDED: Final[dict[type[exp.Expr], Callable[..., None]]] = {
     exp.TimestampTrunc: _keep_date,
     exp.DateDiff: _complete_units,
     exp.AtTimeZone: _check_zone,
+    exp.Extract: _check_extract,
     exp.Substring: _check_substring,
     exp.RegexpExtract: _none_if_no_match,
     exp.RegexpReplace: _check_replacement,

@@ -1,0 +1,90 @@
+"""Rows of the audit log for a person: when and who, what to which entity, and what that changed."""
+
+import json
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+from rich.table import Table
+from rich.text import Text
+
+from audit_pipeline.cli.output import cell, table
+
+if TYPE_CHECKING:
+    from audit_pipeline.query import AuditLogItem, Difference, HistoryEntry
+
+__all__ = ["changes_table"]
+
+#: Characters of a value, and of a name, that are shown unless all is asked for.
+_SHORT_VALUE: Final = 45
+_SHORT_NAME: Final = 60
+
+
+def changes_table(
+    title: str, entries: "Iterable[HistoryEntry]", *, full: bool = False, most_differences: int | None = None
+) -> Table:
+    """Added fields are green, removed ones red, and of changed ones the old value is red and the new one green.
+
+    Long texts are shortened unless ``full``. ``most_differences`` is how many are shown of one row.
+    """
+    shown = table("when (UTC), who and where", "what", "before → after", title=title, lines=True)
+    for entry in entries:
+        item = entry.item
+        shown.add_row(
+            _when_who_and_where(item, full),
+            _what(item, entry.is_child, full),
+            _changes(entry, full, most_differences),
+        )
+    return shown
+
+
+def _when_who_and_where(item: "AuditLogItem", full: bool) -> Text:
+    when = item.timestamp.replace(tzinfo=None).isoformat(" ", "milliseconds")
+    who = _short(item.actor_name or "?", _SHORT_NAME, full)
+    kind = _short(f" ({item.actor_type})", _SHORT_NAME, full, "dim") if item.actor_type else ""
+    return Text.assemble(when, "\n", who, kind, "\n", _short(item.source, _SHORT_NAME, full, "dim"))
+
+
+def _what(item: "AuditLogItem", is_child: bool, full: bool) -> Text:
+    def short(text: str | None, style: str = "") -> Text:
+        return _short(text or "?", _SHORT_NAME, full, style)
+
+    lines = [
+        short(item.action, "bold"),
+        Text.assemble(short(item.entity_type), " ", short(item.entity_id)),
+        short(item.entity_name, "dim"),
+    ]
+    if item.entity_parent_id is not None:
+        lines.append(Text.assemble("of ", short(item.entity_parent_type), " ", short(item.entity_parent_id)))
+    if is_child:
+        lines = [Text.assemble("  " if number else "└ ", line) for number, line in enumerate(lines)]
+    return Text("\n").join(lines)
+
+
+def _changes(entry: "HistoryEntry", full: bool, most: int | None) -> Text:
+    if not entry.differences:
+        has_none = entry.item.before is None and entry.item.after is None
+        return Text("—" if has_none else "no change", style="dim")
+    lines = [_difference(difference, full) for difference in entry.differences[:most]]
+    more = len(entry.differences) - len(lines)
+    return Text("\n").join([*lines, *([Text(f"… and {more} more", style="dim")] if more else [])])
+
+
+def _difference(difference: "Difference", full: bool) -> Text:
+    before, after = difference.before, difference.after
+    style = "yellow" if before is not None and after is not None else "green" if before is None else "red"
+    name = cell(f"{_path(difference.path)}: ", style) if difference.path else Text()
+    return Text.assemble(name, _value(before, full, "red"), " → ", _value(after, full, "green"))
+
+
+def _value(text: str | None, full: bool, style: str) -> Text:
+    return Text("—", style="dim") if text is None else _short(text, _SHORT_VALUE, full, style)
+
+
+def _path(keys: Iterable[str]) -> str:
+    """The keys joined by dots; one that is no plain word stands in quotes."""
+    return ".".join(key if re.fullmatch(r"[\w-]+", key) else json.dumps(key, ensure_ascii=False) for key in keys)
+
+
+def _short(text: str, limit: int, full: bool, style: str = "") -> Text:
+    return cell(text if full or len(text) <= limit else f"{text[:limit]}…", style)

@@ -1,0 +1,176 @@
+"""``query``: rows of the audit log by filters, a page at a time or all into a file."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+import typer
+
+from audit_pipeline.cli.filters import Sources, choose_range, named_by_option
+from audit_pipeline.cli.interrupts import stoppable
+from audit_pipeline.cli.options import OptionalFirst, OptionalLast
+from audit_pipeline.cli.output import printable, progress_bar, stdout_console
+from audit_pipeline.cli.results import Format, Full, Output, check_output, print_stats, write_rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from audit_pipeline.query import AuditLogClient, AuditLogItem, AuditLogQuery, Page
+
+__all__ = ["as_rows", "query"]
+
+_DEFAULT_LIMIT: Final = 100
+#: Fields that differ, shown of one row; `history` shows all.
+_MOST_DIFFERENCES: Final = 5
+
+
+def query(
+    first: OptionalFirst = None,
+    last: OptionalLast = None,
+    sources: Sources = None,
+    entity_id: Annotated[str | None, typer.Option(help="Only changes of the entity with this id.")] = None,
+    entity_types: Annotated[
+        list[str] | None, typer.Option("--entity-type", help="Only of this type of entity; may be repeated.")
+    ] = None,
+    include_children: Annotated[
+        bool, typer.Option("--include-children", help="Also changes whose parent is --entity-id, whatever their type.")
+    ] = False,
+    actions: Annotated[
+        list[str] | None,
+        typer.Option("--action", help="Create, Update, Delete or a producer's own word; may be repeated."),
+    ] = None,
+    actor_name: Annotated[str | None, typer.Option("--actor", help="Only by the actor of this name.")] = None,
+    actor_types: Annotated[
+        list[str] | None, typer.Option("--actor-type", help="User, Service, Client or another; may be repeated.")
+    ] = None,
+    correlation_id: Annotated[str | None, typer.Option(help="Only of this correlation id.")] = None,
+    parent_id: Annotated[str | None, typer.Option(help="Only of entities whose parent has this id.")] = None,
+    channel_code: Annotated[str | None, typer.Option("--channel", help="Only of this channel.")] = None,
+    text: Annotated[
+        str | None, typer.Option(help="Only where EntityName, Before or After holds this text, to the letter.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help=f"Rows of a page; {_DEFAULT_LIMIT} unless given.")] = None,
+    cursor: Annotated[str | None, typer.Option(help="From an earlier page of the same filters.")] = None,
+    direction: Annotated[
+        Literal["next", "previous"], typer.Option(help="Which page --cursor asks for: the one after it or before it.")
+    ] = "next",
+    order: Annotated[Literal["asc", "desc"], typer.Option(help="The earliest or the latest first.")] = "desc",
+    format: Annotated[Format, typer.Option(help="How to write the rows.")] = Format.TABLE,  # noqa: A002
+    output: Output = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Write every row to --output, in bounded memory; pages do not matter then.")
+    ] = False,
+    full: Full = False,
+) -> None:
+    """Show rows of the audit log: who did what to which entity, and what it changed.
+
+    By default of the last 7 days up to today; with only one of --from and --to, of as many days from or up to it as
+    AUDIT_QUERY_MAX_DAYS allows. The other options are what every row must meet; of a repeated one, it must meet one.
+    Where there are more rows, the options for the next page are told on stderr. JSON has one object a row.
+    """
+    from audit_pipeline.query import AuditLogClient, AuditLogQuery
+    from audit_pipeline.settings import load_query_settings
+
+    check_output(format, output)
+    if every:
+        _check_all(format, output, limit, cursor)
+    settings = load_query_settings()
+    first, last = choose_range(settings, first, last)
+    asked = AuditLogQuery(
+        from_date=first,
+        to_date=last + timedelta(days=1),
+        sources=sources or None,
+        entity_id=entity_id,
+        entity_types=entity_types or None,
+        include_children=include_children,
+        actions=actions or None,
+        actor_name=actor_name,
+        actor_types=actor_types or None,
+        correlation_id=correlation_id,
+        parent_id=parent_id,
+        channel_code=channel_code,
+        text=text,
+        order=order,
+        limit=_DEFAULT_LIMIT if limit is None else limit,
+        cursor=cursor,
+        direction=direction,
+    )
+    with AuditLogClient(settings) as client, named_by_option():
+        if every:
+            assert output is not None
+            _export(client, asked, format, output)
+            return
+        page = stoppable(lambda cancelled: client.query(asked, cancelled=cancelled))
+    if format is Format.TABLE:
+        _show(page, first, last, full)
+    else:
+        write_rows(as_rows(page.items), format, output)
+    print_stats(len(page.items), page.stats)
+    _tell_pages(page, first, last)
+
+
+def as_rows(items: "Sequence[AuditLogItem]") -> "pa.Table":
+    """Items as rows of the table, with the columns of an export."""
+    import msgspec
+    import pyarrow as pa
+
+    from audit_pipeline.query.export import EXPORT_SCHEMA
+
+    rows = []
+    for item in items:
+        row = dict(zip(EXPORT_SCHEMA.names, msgspec.structs.astuple(item), strict=True))
+        row["Timestamp"] = item.timestamp.replace(tzinfo=None)
+        row["dt"] = item.dt.isoformat()
+        rows.append(row)
+    return pa.Table.from_pylist(rows, EXPORT_SCHEMA)
+
+
+def _check_all(format: Format, output: Path | None, limit: int | None, cursor: str | None) -> None:  # noqa: A002
+    if format is Format.TABLE or output is None:
+        raise typer.BadParameter("--all needs --format json, csv or parquet, and --output")
+    if limit is not None or cursor is not None:
+        raise typer.BadParameter("--all writes every row: leave out --limit and --cursor")
+
+
+def _export(client: "AuditLogClient", asked: "AuditLogQuery", format: Format, output: Path) -> None:  # noqa: A002
+    written: dict[Format, Literal["jsonl", "csv", "parquet"]] = {
+        Format.JSON: "jsonl",
+        Format.CSV: "csv",
+        Format.PARQUET: "parquet",
+    }
+    with _working(f"writing {output}"):
+        rows = client.export(asked, output, written[format])
+    print(printable(f"{rows:,} rows in {output}"))
+
+
+@contextmanager
+def _working(what: str) -> Iterator[None]:
+    with progress_bar(as_json=True) as bar:
+        bar.add_task(printable(what), total=None)
+        yield
+
+
+def _show(page: "Page", first: date, last: date, full: bool) -> None:
+    from audit_pipeline.cli.changes import changes_table
+    from audit_pipeline.query import HistoryEntry, differences
+
+    days = str(first) if first == last else f"{first} to {last}"
+    if not page.items:
+        print(f"no row of {days} meets this" if not page.previous_cursor else "there are no more rows")
+        return
+    entries = (HistoryEntry(item, False, differences(item.before, item.after)) for item in page.items)
+    most = None if full else _MOST_DIFFERENCES
+    stdout_console().print(changes_table(days, entries, full=full, most_differences=most))
+
+
+def _tell_pages(page: "Page", first: date, last: date) -> None:
+    for name, cursor, direction in (
+        ("next", page.next_cursor, ""),
+        ("previous", page.previous_cursor, " --direction previous"),
+    ):
+        if cursor is not None:
+            # with the days, as those of the default are others tomorrow
+            print(f"{name}: --from {first} --to {last} --cursor {cursor}{direction}", file=sys.stderr)
