@@ -258,4 +258,4 @@ class StandingLake(Lake):
 @pytest.fixture(scope="session")
 def standing(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """The same few hundred events for many questions."""
-    return written(StandingLake(tmp_path_factory.mktemp("standing")), some_raw(Random(5), 400))
+    return written(StandingLake(tmp_path_factory.mktemp("standing")), some_raw(Random(5), 400, sources=SOURCES[:4]))

@@ -137,7 +137,7 @@ def test_the_rows_of_one_event_are_told_apart_though_timestamp_and_id_are_equal(
     """What the seed's cursor, Timestamp and Id, loses."""
     written(lake, {key(DAY1): "".join(event("e", *[entity()] * 5, source=s) for s in ("a", "b", "c"))}, [DAY1])
     with make_client(lake) as client:
-        for size in range(1, 17):
+        for size in (1, 2, 4, 5, 7, 14, 15, 16):
             pages = list(walk(client, everything(order="asc", limit=size)))
             found = [(item.source, item.entity_index) for page in pages for item in page.items]
             assert found == [(source, index) for source in "abc" for index in range(5)]
