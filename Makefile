@@ -5,7 +5,7 @@ DEMO := .demo
 EVENTS ?= 5000
 DAYS ?= 7
 
-.PHONY: demo dev test trino awswrangler lint types bench clean
+.PHONY: demo dev test trino awswrangler grammar lint types bench clean
 
 demo: .venv/.installed  ## a week of raw hour folders through Dagster, its checks, and a query
 	$(BIN)/audit-pipeline demo --folder $(DEMO) --days $(DAYS) --events-per-day $(EVENTS)
@@ -22,6 +22,8 @@ trino: .venv/.installed-dev  ## a real Trino for the tests, from Maven (needs mv
 
 awswrangler: .venv-awswrangler/.installed  ## a virtual environment for the test with awswrangler, which wants an older pyarrow
 
+grammar: tests/grammars/node_modules/.installed  ## the grammars of Hive and Trino for the tests (needs Node.js)
+
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -34,7 +36,11 @@ bench: .venv/.installed-bench  ## speed and memory beside DuckDB's and the seed'
 	$(BIN)/python -m bench.questions
 
 clean:
-	rm -rf .venv .venv-awswrangler .trino $(DEMO)
+	rm -rf .venv .venv-awswrangler .trino tests/grammars/node_modules $(DEMO)
+
+tests/grammars/node_modules/.installed: tests/grammars/package.json
+	npm install --prefix tests/grammars --no-package-lock --no-audit --no-fund --loglevel=error
+	@touch $@
 
 .venv-awswrangler/.installed:
 	$(PYTHON) -m venv .venv-awswrangler

@@ -18,7 +18,7 @@ from trino_server import TrinoServer
 from audit_pipeline.errors import QueryError
 from audit_pipeline.query import InvalidQueryError
 from audit_pipeline.query.adhoc import _locked_connection, read_only, run_sql
-from audit_pipeline.query.translate import to_duckdb
+from audit_pipeline.query.translate import _FUNCTIONS, to_duckdb
 from audit_pipeline.settings import QuerySettings
 
 ROWS = r"""(VALUES
@@ -74,6 +74,11 @@ class InDuckDB:
 @pytest.mark.parametrize("sql", SAME, ids=lambda sql: sql[:60])
 def test_duckdb_answers_as_trino_does(trino: TrinoServer, in_duckdb: InDuckDB, sql: str) -> None:
     assert plain(in_duckdb.rows(whole(sql))) == plain(trino.rows(whole(sql)))
+
+
+def test_every_function_that_is_let_through_is_compared() -> None:
+    used = {type(node) for sql in SAME for node in read_only(whole(sql))[1].walk()}
+    assert {kind.__name__ for kind in _FUNCTIONS - used} == set()
 
 
 @pytest.mark.parametrize(("sql", "in_trino", "here"), DIFFERENT)
