@@ -1,4 +1,4 @@
-"""The audit log of a small shop on three days of May 2026: what the tests of queries and the documents ask about."""
+"""The audit log of a small shop on some days of May 2026: what the tests of queries and the documents ask about."""
 
 import json
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import Any
 from lake import Lake, entity, event, key, zipped
 
 ORDERS, STOCK = "myapp.orderservice", "myapp.inventoryservice"
-DAYS = (date(2026, 5, 12), date(2026, 5, 14), date(2026, 5, 28))
+DAYS = (date(2026, 5, 6), date(2026, 5, 12), date(2026, 5, 14), date(2026, 5, 28))
 #: Of the events of one minute.
 BUSY = 40
 
@@ -56,6 +56,7 @@ def change(
 
 def events() -> Iterator[str]:
     order, item = ("Order", "500"), ("OrderItem", "1001")
+    yield change("e0", "2026-05-06T07:00:00Z", ("OrderItem", "1000"), "Delete", {"quantity": "1"}, None, parent="500")
     yield change("e1", "2026-05-12T09:00:00Z", order, "Create", None, '{"status":"Pending","total":1.10,"note":null}')
     yield change(
         "e2",

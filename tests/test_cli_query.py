@@ -25,8 +25,10 @@ import shop
 from lake import DAY1, Lake, key, zipped
 from typer.testing import CliRunner, Result
 
+from audit_pipeline.catalog.results import QueryStats
 from audit_pipeline.cli.app import app
 from audit_pipeline.cli.filters import OPTIONS
+from audit_pipeline.cli.results import print_stats
 from audit_pipeline.errors import QueryCancelledError, QueryError
 from audit_pipeline.query import AuditLogQuery, InvalidQueryError
 from audit_pipeline.query.adhoc import _locked_connection, read_only, run_sql
@@ -476,7 +478,7 @@ def test_history_names_what_is_wrong(cli: Cli) -> None:
         "history", "Order", "500", "--from", "2026-05-01", "--to", "2026-05-31"
     )
     cli.env["AUDIT_QUERY_MAX_DAYS"] = "31"
-    assert len(cli.rows("history", "Order", "500", "--from", "2026-05-01", "--to", "2026-05-31")) == 6
+    assert len(cli.rows("history", "Order", "500", "--from", "2026-05-01", "--to", "2026-05-31")) == 7
 
 
 def test_long_values_are_shortened_unless_told_otherwise(tmp_path: Path) -> None:
@@ -535,12 +537,23 @@ def test_sql_shows_a_table_where_it_has_room_and_a_record_a_row_elsewhere(cli: C
     shown = cli.shows(
         "sql", "SELECT dt, source, count(*) AS rows FROM auditlog GROUP BY dt, source ORDER BY dt, source"
     )
-    assert next(line.split() for line in shown.splitlines() if "2026" in line) == ["2026-05-12", shop.STOCK, "1"]
+    assert next(line.split() for line in shown.splitlines() if "2026" in line) == ["2026-05-06", shop.ORDERS, "1"]
     records = cli.shows("sql", "SELECT * FROM auditlog WHERE EntityId = '500' ORDER BY Timestamp")
     assert "row 1\n" in records
     assert "row 2\n" in records
     assert re.search(r'^After +\{"status":"Pending","total":1\.10,"note":null\}$', records, re.MULTILINE)
     assert re.search(r"^Before +NULL$", records, re.MULTILINE)
+
+
+def test_bytes_cost_and_the_id_of_the_query_are_told_where_the_engine_tells_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_stats(2000, QueryStats(1.5, bytes_scanned=10_485_760, cost_usd=0.00005, query_id="q-1"))
+    print_stats(1, QueryStats(0.25))
+    assert capsys.readouterr().err.splitlines() == [
+        "2,000 rows in 1.50 s, 10.49 MB scanned, $0.000050, query q-1",
+        "1 row in 0.25 s",
+    ]
 
 
 def test_sql_tells_what_it_took_on_stderr(cli: Cli) -> None:
@@ -594,7 +607,7 @@ def test_the_row_is_seen_as_it_was_delivered_by_sql_too(cli: Cli) -> None:
         "SELECT * FROM (VALUES 1) AS v(x)",
         "SELECT x FROM UNNEST(array[1]) AS u(x)",
         "/* first */ SELECT 1 AS x -- and last\n;;",
-        "\n\tselect count(DISTINCT dt) - 2 as X from AwsDataCatalog.AUDIT_LOGS_DB.AuditLog",
+        "\n\tselect count(DISTINCT dt) - 3 as X from AwsDataCatalog.AUDIT_LOGS_DB.AuditLog",
         'SELECT 1 AS x FROM "audit_logs_db"."auditlog" OFFSET 3 LIMIT 1',
         "SELECT 1 AS x WHERE NOT EXISTS (SELECT * FROM auditlog_quarantine)",
     ],
@@ -781,7 +794,7 @@ def test_a_name_stays_a_name(settings: QuerySettings, sql: str) -> None:
 def test_the_connection_itself_reaches_no_file_and_keeps_its_settings(settings: QuerySettings, secret: Path) -> None:
     """The second fence, for the day on which the first has a hole."""
     with _locked_connection(settings) as connection:
-        assert connection.execute("SELECT count(*) FROM audit_logs_db.auditlog").fetchone() == (shop.BUSY + 10,)
+        assert connection.execute("SELECT count(*) FROM audit_logs_db.auditlog").fetchone() == (shop.BUSY + 11,)
         connection.execute("SELECT count(*) FROM audit_logs_db.auditlog_quarantine")
         for statement in (
             f"SELECT * FROM '{secret}'",
@@ -814,7 +827,7 @@ def test_a_lake_under_any_path_is_read(tmp_path: Path, folder: str) -> None:
 
 def test_another_database_and_table_have_their_own_names(settings: QuerySettings) -> None:
     named = settings.model_copy(update={"database": "audit", "table": "log"})
-    assert run_sql(named, "SELECT count(*) AS n FROM audit.log").table.to_pylist() == [{"n": shop.BUSY + 10}]
+    assert run_sql(named, "SELECT count(*) AS n FROM audit.log").table.to_pylist() == [{"n": shop.BUSY + 11}]
     with pytest.raises(InvalidQueryError, match=r"there are only audit\.log and audit\.log_quarantine"):
         run_sql(named, "SELECT * FROM audit_logs_db.auditlog")
 

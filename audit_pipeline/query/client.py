@@ -181,7 +181,9 @@ class AuditLogClient:
         self, query: AuditLogQuery, sources: Collection[str], span: Span, position: Position | None, limit: int
     ) -> Statement:
         statement = build(query, self._backend.table, sorted(sources), span, position, limit)
+        # values too: nobody says whether Athena counts them, and Trino does
         size = len(statement.sql(self._backend.dialect).encode())
+        size += sum(len(str(value).encode()) for value in statement.parameters)
         if size > self._limits.max_sql_bytes:
             raise InvalidQueryError(
                 "sources",

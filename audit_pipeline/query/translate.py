@@ -42,7 +42,7 @@ _FUNCTIONS: Final = frozenset(
         *(exp.StrToTime, exp.TimeToStr, exp.TimeToUnix, exp.UnixToTime),
         # aggregates and windows
         *(exp.Count, exp.CountIf, exp.Sum, exp.Avg, exp.Min, exp.Max, exp.ArgMax, exp.ArgMin, exp.AnyValue),
-        *(exp.ArrayAgg, exp.GroupConcat, exp.LogicalAnd, exp.LogicalOr, exp.ApproxDistinct, exp.ApproxQuantile),
+        *(exp.ArrayAgg, exp.GroupConcat, exp.LogicalAnd, exp.LogicalOr, exp.ApproxDistinct),
         *(exp.Stddev, exp.Variance, exp.RowNumber, exp.Rank, exp.DenseRank, exp.Lag, exp.Lead),
         *(exp.FirstValue, exp.LastValue),
         # arrays and maps

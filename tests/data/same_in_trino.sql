@@ -53,3 +53,5 @@ SELECT x FROM UNNEST(sequence(1, 3)) AS u(x)
 cardinality(array[1, 2]), array[1, 2][1], element_at(array[1, 2], 3), contains(array[1, 2], 2), array_join(array['a', NULL, 'b'], ','), array_sort(array[2, NULL, 1]), flatten(array[array[1], array[2]]), sequence(3, 1, -1)
 transform(array[1, 2], x -> x + 1), filter(array[1, 2], x -> x > 1), element_at(map(array['a'], array[1]), 'b'), map_keys(map(array['a'], array[1])), map(array['a'], array[1])['a']
 VALUES (1, 'a'), (2, 'b')
+i > 1 OR s = 'Alpha', n IS NULL AND (i = 1 OR i = 5), localtimestamp IS NOT NULL, from_unixtime(1700000000) = timestamp '2023-11-14 22:13:20 UTC'
+SELECT dense_rank() OVER (ORDER BY n), last_value(s) OVER (ORDER BY i), last_value(s) OVER (PARTITION BY 1 ORDER BY i ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) FROM t ORDER BY i
