@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -554,14 +554,27 @@ def test_trino_adds_new_columns_and_refuses_what_would_lose_one_or_move_the_proj
         table.define()
 
 
+def when_running(trino: TrinoServer, name: str, act: Callable[[str], object]) -> None:
+    """Act as soon as the query that gives its column this name runs; it is told the query's id."""
+    sql = f"SELECT query_id FROM system.runtime.queries WHERE query LIKE 'SELECT count(*) AS {name} %' AND state = 'RUNNING'"
+
+    def wait() -> None:
+        deadline = time.monotonic() + 60
+        while not (found := trino.rows(sql)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        act(str(found[0][0]))
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 @pytest.mark.slow
 def test_a_query_of_trino_is_stopped_when_its_caller_cancels_or_is_interrupted(trino: TrinoServer) -> None:
     server = Trino(parse_trino_url(trino.url), schema="information_schema")
     cancelled = threading.Event()
-    threading.Timer(1.5, cancelled.set).start()
+    when_running(trino, "of_cancelled", lambda _: cancelled.set())
     with pytest.raises(QueryCancelledError, match="by its caller"):
         server.run(f"SELECT count(*) AS of_cancelled {ENDLESS}", cancelled=cancelled)
-    threading.Timer(1.5, _thread.interrupt_main).start()
+    when_running(trino, "of_interrupted", lambda _: _thread.interrupt_main())
     with pytest.raises(KeyboardInterrupt):
         server.run(f"SELECT count(*) AS of_interrupted {ENDLESS}")
     states = trino.rows(
@@ -572,16 +585,12 @@ def test_a_query_of_trino_is_stopped_when_its_caller_cancels_or_is_interrupted(t
 
 @pytest.mark.slow
 def test_a_query_that_somebody_kills_in_trino_is_told_as_cancelled(trino: TrinoServer) -> None:
-    server = Trino(parse_trino_url(trino.url), schema="information_schema")
-
-    def kill() -> None:
-        of_ours = "query LIKE 'SELECT count(*) AS killed%' AND state = 'RUNNING'"
-        ((query_id,),) = trino.rows(f"SELECT query_id FROM system.runtime.queries WHERE {of_ours}")
+    def kill(query_id: str) -> None:
         trino.rows(f"CALL system.runtime.kill_query(query_id => '{query_id}', message => 'too dear')")
 
-    threading.Timer(2, kill).start()
+    when_running(trino, "killed", kill)
     with pytest.raises(QueryCancelledError, match=r"was cancelled in Trino: .*too dear"):
-        server.run(f"SELECT count(*) AS killed {ENDLESS}")
+        Trino(parse_trino_url(trino.url), schema="information_schema").run(f"SELECT count(*) AS killed {ENDLESS}")
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
@@ -567,6 +568,7 @@ def test_sql_tells_what_it_took_on_stderr(cli: Cli) -> None:
     [
         ("1/2", 0),
         ("-7/2", -3),
+        ("(SELECT max(EntityIndex + 1) / 2 FROM auditlog)", 0),
         ("CAST(1 AS double)/2", 0.5),
         ("date '2026-05-31' + interval '1' day", "2026-06-01"),
         ("CAST(date_add('day', -7, date '2026-05-08') AS varchar)", "2026-05-01"),
@@ -762,6 +764,8 @@ def test_a_query_can_reach_nothing_but_the_tables(settings: QuerySettings, secre
         "CAST(json_extract('{}', '$.a') AS varchar)",
         "json_extract_scalar('{}', '$..a')",
         "json_extract_scalar('{}', lower('$.a'))",
+        "json_extract_scalar('[1]', '$[-1]')",
+        "json_extract_scalar('{\"a\":1}', '$.*')",
         "split_part('a', ',', 2)",
         "substr('abc', -5)",
         "regexp_replace('abc', '(b)', '<$1>')",
@@ -793,6 +797,9 @@ def test_a_name_stays_a_name(settings: QuerySettings, sql: str) -> None:
 
 def test_the_connection_itself_reaches_no_file_and_keeps_its_settings(settings: QuerySettings, secret: Path) -> None:
     """The second fence, for the day on which the first has a hole."""
+    of_python = pa.table({"a": ["secret"]})
+    assert duckdb.sql("SELECT * FROM of_python").fetchall() == [("secret",)]
+    assert of_python.num_rows == 1
     with _locked_connection(settings) as connection:
         assert connection.execute("SELECT count(*) FROM audit_logs_db.auditlog").fetchone() == (shop.BUSY + 11,)
         connection.execute("SELECT count(*) FROM audit_logs_db.auditlog_quarantine")
@@ -809,7 +816,7 @@ def test_the_connection_itself_reaches_no_file_and_keeps_its_settings(settings: 
             "SET enable_external_access = true",
             "SET allowed_directories = ['/']",
             "SET lock_configuration = false",
-            "SELECT * FROM settings",
+            "SELECT * FROM of_python",
         ):
             with pytest.raises(duckdb.Error):
                 connection.execute(statement).fetchall()
@@ -862,6 +869,18 @@ def test_a_caller_stops_a_query(settings: QuerySettings) -> None:
     threading.Timer(1, cancelled.set).start()
     with pytest.raises(QueryCancelledError):
         run_sql(settings, ENDLESS, cancelled=cancelled)
+
+
+def test_a_caller_stops_a_query_whose_rows_flow(settings: QuerySettings) -> None:
+    cancelled = threading.Event()
+    threading.Timer(1, cancelled.set).start()
+    numbers = "UNNEST(sequence(1, 100000))"
+    with pytest.raises(QueryCancelledError):
+        run_sql(
+            settings,
+            f"SELECT a.x FROM {numbers} AS a(x), {numbers} AS b(x) WHERE (a.x * b.x) % 1009 = 1",
+            cancelled=cancelled,
+        )
 
 
 @pytest.mark.parametrize(

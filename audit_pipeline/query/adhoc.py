@@ -18,7 +18,7 @@ from sqlglot import Token, TokenType, exp
 from audit_pipeline.catalog.duckdb import connect
 from audit_pipeline.catalog.results import QueryStats, Result
 from audit_pipeline.errors import QueryCancelledError, QueryError
-from audit_pipeline.query.backends.duckdb import _failure, _interrupting
+from audit_pipeline.query.backends.duckdb import _interrupting
 from audit_pipeline.query.errors import InvalidQueryError
 from audit_pipeline.query.translate import JSON_SCALAR, to_duckdb
 from audit_pipeline.settings import QuerySettings
@@ -126,6 +126,11 @@ def _run_in_duckdb(settings: QuerySettings, sql: str, cancelled: threading.Event
                     raise _failure(error) from error
             except duckdb.Error as error:
                 raise _failure(error) from error
+            except OSError as error:  # what Arrow makes of any error of DuckDB's once rows flow
+                if cancelled is not None and cancelled.is_set():
+                    raise QueryCancelledError("the query was cancelled") from error
+                if attempt == _ATTEMPTS:
+                    raise _failure(error) from error
             except RuntimeError as error:  # what DuckDB makes of Ctrl-C
                 if "interrupted" in str(error):
                     raise KeyboardInterrupt from None
@@ -167,8 +172,13 @@ def _locked_connection(settings: QuerySettings) -> Iterator[duckdb.DuckDBPyConne
         connection.execute("SET python_enable_replacements = false")
         connection.execute("SET allowed_directories = $folders", {"folders": allowed})
         connection.execute("SET enable_external_access = false")
-        pass
+        connection.execute("SET lock_configuration = true")
         yield connection
+
+
+def _failure(error: Exception) -> QueryError:
+    first_line = str(error).split("\n", 1)[0]
+    return QueryError(f"DuckDB failed at the query: {first_line}")
 
 
 def _check_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> None:

@@ -225,7 +225,8 @@ def _steps(path: exp.Expr) -> list[str | int]:
     """The keys and places of a JSON path; of those only, and known before the query runs."""
     parts = path.expressions if isinstance(path, exp.JSONPath) else []
     steps = [part.this for part in parts[1:] if isinstance(part, exp.JSONPathKey | exp.JSONPathSubscript)]
-    if not parts or len(steps) != len(parts) - 1 or not all(isinstance(step, str | int) for step in steps):
+    is_plain = all(isinstance(step, str) or (isinstance(step, int) and step >= 0) for step in steps)
+    if not parts or len(steps) != len(parts) - 1 or not is_plain:
         raise _refuse("a JSON path that is no plain one", "write it as in '$.lines[0].price'")
     return steps
 
