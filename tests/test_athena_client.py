@@ -192,7 +192,7 @@ def test_a_query_tells_its_id_time_bytes_and_price(caplog: pytest.LogCaptureFixt
         assert stats.query_id == only_query_of(server)
     assert stats.bytes_scanned == 3 << 30
     assert stats.cost_usd == pytest.approx(3 * 5 / 1024)
-    assert 0.2 <= stats.seconds < 5
+    assert 0.2 <= stats.seconds < 60
     (line,) = [record.getMessage() for record in caplog.records]
     assert "SELECT x FROM t WHERE y = ? AND z = ?" in line
     assert "3,221,225,472 bytes" in line
@@ -347,7 +347,7 @@ def test_a_query_that_somebody_stops_in_athena_is_told_as_cancelled(server: Athe
 def test_a_long_query_is_looked_at_ever_more_seldom(server: AthenaServer) -> None:
     server.seconds_running = 3
     client_of(server).run("SELECT count(*) FROM numbers")
-    assert 6 <= server.operations().count("GetQueryExecution") <= 12
+    assert 4 <= server.operations().count("GetQueryExecution") <= 12
 
 
 def test_one_client_serves_several_threads(server: AthenaServer) -> None:

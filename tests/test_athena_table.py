@@ -556,11 +556,14 @@ def test_trino_adds_new_columns_and_refuses_what_would_lose_one_or_move_the_proj
 
 def when_running(trino: TrinoServer, name: str, act: Callable[[str], object]) -> None:
     """Act as soon as the query that gives its column this name runs; it is told the query's id."""
-    sql = f"SELECT query_id FROM system.runtime.queries WHERE query LIKE 'SELECT count(*) AS {name} %' AND state = 'RUNNING'"
+    running = f"state = 'RUNNING' AND query LIKE 'SELECT count(*) AS {name} %'"
 
     def wait() -> None:
         deadline = time.monotonic() + 60
-        while not (found := trino.rows(sql)) and time.monotonic() < deadline:
+        while (
+            not (found := trino.rows(f"SELECT query_id FROM system.runtime.queries WHERE {running}"))
+            and time.monotonic() < deadline
+        ):
             time.sleep(0.1)
         act(str(found[0][0]))
 
