@@ -556,15 +556,16 @@ def test_trino_adds_new_columns_and_refuses_what_would_lose_one_or_move_the_proj
 
 def when_running(trino: TrinoServer, name: str, act: Callable[[str], object]) -> None:
     """Act as soon as the query that gives its column this name runs; it is told the query's id."""
-    running = f"state = 'RUNNING' AND query LIKE 'SELECT count(*) AS {name} %'"
+    question = (
+        "SELECT query_id FROM system.runtime.queries "
+        f"WHERE state = 'RUNNING' AND query LIKE 'SELECT count(*) AS {name} %'"
+    )
 
     def wait() -> None:
-        deadline = time.monotonic() + 60
-        while (
-            not (found := trino.rows(f"SELECT query_id FROM system.runtime.queries WHERE {running}"))
-            and time.monotonic() < deadline
-        ):
+        deadline, found = time.monotonic() + 60, []
+        while not found and time.monotonic() < deadline:
             time.sleep(0.1)
+            found = trino.rows(question)
         act(str(found[0][0]))
 
     threading.Thread(target=wait, daemon=True).start()

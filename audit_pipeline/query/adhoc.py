@@ -18,7 +18,7 @@ from sqlglot import Token, TokenType, exp
 from audit_pipeline.catalog.duckdb import connect
 from audit_pipeline.catalog.results import QueryStats, Result
 from audit_pipeline.errors import QueryCancelledError, QueryError
-from audit_pipeline.query.backends.duckdb import _interrupting
+from audit_pipeline.query.backends.duckdb import interrupting
 from audit_pipeline.query.errors import InvalidQueryError
 from audit_pipeline.query.translate import JSON_SCALAR, to_duckdb
 from audit_pipeline.settings import QuerySettings
@@ -115,7 +115,7 @@ def _check_limit_order(tokens: list[Token]) -> None:
 def _run_in_duckdb(settings: QuerySettings, sql: str, cancelled: threading.Event | None) -> Result:
     started = perf_counter()
     for attempt in range(1, _ATTEMPTS + 1):
-        with _locked_connection(settings) as connection, _interrupting(connection, cancelled):
+        with _locked_connection(settings) as connection, interrupting(connection, cancelled):
             try:
                 _check_statement(connection, sql)
                 table = _read(connection.execute(sql), settings.memory_mb << 20)

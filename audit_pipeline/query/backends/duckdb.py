@@ -19,7 +19,7 @@ from audit_pipeline.query.sql import Dialect, Statement
 from audit_pipeline.settings import QuerySettings
 from audit_pipeline.store.objects import Store, open_store
 
-__all__ = ["DuckDBBackend"]
+__all__ = ["DuckDBBackend", "interrupting"]
 
 _VIEW: Final = "auditlog"
 #: A run that commits while a query reads may replace files between listing and reading them.
@@ -77,7 +77,7 @@ class _Reader:
         try:
             with self._execute(statement, None) as cursor:
                 yield from cursor.to_arrow_reader(batch_rows)
-        except duckdb.IOException as error:
+        except (duckdb.IOException, OSError) as error:  # the second is Arrow's word for DuckDB's, once rows flow
             raise _failure(error) from error
 
     @contextmanager
@@ -85,7 +85,7 @@ class _Reader:
         """A cursor that has executed; its errors in here are the caller's errors too."""
         days, sources = set(statement.days), set(statement.sources)
         keys = [file.key for file in self._files if file.dt in days and file.source in sources]
-        with self._connection.cursor() as cursor, _interrupting(cursor, cancelled):
+        with self._connection.cursor() as cursor, interrupting(cursor, cancelled):
             try:
                 create_view(cursor, _VIEW, self._lake, keys)
                 cursor.execute(statement.sql("duckdb"), list(statement.parameters))
@@ -102,7 +102,7 @@ class _Reader:
 
 
 @contextmanager
-def _interrupting(cursor: duckdb.DuckDBPyConnection, cancelled: threading.Event | None) -> Iterator[None]:
+def interrupting(cursor: duckdb.DuckDBPyConnection, cancelled: threading.Event | None) -> Iterator[None]:
     """Interrupts what ``cursor`` does inside the block as soon as ``cancelled`` is set."""
     if cancelled is None:
         yield
@@ -123,6 +123,6 @@ def _interrupting(cursor: duckdb.DuckDBPyConnection, cancelled: threading.Event 
         watcher.join()
 
 
-def _failure(error: duckdb.Error) -> QueryError:
+def _failure(error: Exception) -> QueryError:
     first_line = str(error).split("\n", 1)[0]
     return QueryError(f"DuckDB failed at the query: {first_line}")
