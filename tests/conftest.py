@@ -1,12 +1,18 @@
 """Fixtures and the hypothesis profile of all tests."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 from lake import Lake
 from trino_server import trino  # noqa: F401 - one server for the whole session
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, which some of them send to themselves or to a
+# child; with a handler of our own, a child begins with the system's.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # New inputs at every run of a developer's, and the blob repeats a failure. On CI the same each time: a change must
 # not be refused for what luck finds in another.

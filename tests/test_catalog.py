@@ -183,3 +183,10 @@ def test_a_lake_in_s3_without_keys_says_what_is_missing(
     settings = QuerySettings(lake_url="s3://bucket/lake")
     with pytest.raises(SettingsError, match=told):
         connect(settings)
+
+
+@pytest.mark.parametrize(("database", "table"), [("default", "auditlog"), ("main", "order"), ("audit", "table")])
+def test_database_and_table_may_have_names_that_are_words_of_sql(database: str, table: str, tmp_path: Path) -> None:
+    settings = settings_of(tmp_path).model_copy(update={"database": database, "table": table})
+    with connect(settings) as connection:
+        assert connection.execute(f'SELECT count(*) FROM "{database}"."{table}"').fetchone() == (0,)

@@ -238,6 +238,18 @@ def test_rows_that_appear_between_two_pages_make_no_other_row_vanish_or_come_twi
         assert found == [row for row in after if row in found]
 
 
+def test_an_open_client_sees_what_a_later_run_has_written(make_client: MakeClient, lake: Lake) -> None:
+    """Also a file that has changed under its own name, and a source that was not there."""
+    written(lake, {key(DAY1): event("e1")}, [DAY1])
+    with make_client(lake) as client:
+        assert [item.id for item in client.query(everything()).items] == ["e1"]
+        for n in range(2, 5):
+            written(lake, {key(DAY1): event(f"e{n}")}, [DAY1])
+            assert [item.id for item in client.query(everything()).items] == [f"e{n}"]
+        written(lake, {key(DAY1, 11): event("e", source="new")}, [DAY1])
+        assert [item.source for item in client.iterate(everything(order="asc"))] == ["new", "shop"]
+
+
 # -- iterate
 
 
@@ -256,6 +268,13 @@ def test_iterating_goes_on_from_a_cursor(client: AuditLogClient, standing: Lake)
     page = client.query(everything(limit=100))
     rest = client.iterate(everything(limit=200, cursor=page.next_cursor))
     assert rows_of([*page.items, *rest]) == expected_rows(standing.rows(), everything())
+
+
+def test_iterating_backwards_from_a_cursor_goes_row_by_row_to_the_start(client: AuditLogClient, standing: Lake) -> None:
+    expected = expected_rows(standing.rows(), everything())
+    page = client.query(everything(limit=90, cursor=cursor_of(client, everything())))
+    back = client.iterate(everything(limit=2, cursor=page.previous_cursor, direction="previous"))
+    assert rows_of(back) == expected[2::-1]
 
 
 def test_iterating_reads_no_page_before_it_is_wanted(client: AuditLogClient, standing: Lake) -> None:

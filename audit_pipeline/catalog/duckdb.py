@@ -43,8 +43,9 @@ def connect(settings: QuerySettings) -> duckdb.DuckDBPyConnection:
     """
     lake = open_store(settings.lake_url, create=True)
     connection = open_connection(settings, lake)
-    connection.execute(f"CREATE SCHEMA {settings.database}")
-    connection.execute(f"USE {settings.database}")
+    schema = _quoted(settings.database)
+    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+    connection.execute(f"USE {schema}")
     rows = _Files(lake, [f"{TABLE_PREFIX}/dt=*/source=*/*.parquet"], ROW_SCHEMA, PARTITION_COLUMNS)
     quarantine = _Files(lake, [f"{QUARANTINE_PREFIX}/dt=*/*.parquet"], QUARANTINE_SCHEMA, PARTITION_COLUMNS[:1])
     for name, found in ((settings.table, rows), (f"{settings.table}_quarantine", quarantine)):
@@ -137,7 +138,7 @@ class _Files:
         is_temporary: bool = False,
     ) -> None:
         extra = ["filename"] if with_filename else []
-        create = f"CREATE {'TEMP ' if is_temporary else ''}VIEW {name} AS"
+        create = f"CREATE {'TEMP ' if is_temporary else ''}VIEW {_quoted(name)} AS"
         if not self._patterns:
             connection.execute(f"{create} {self._nothing(extra)}")
             return

@@ -169,7 +169,6 @@ def _locked_connection(settings: QuerySettings) -> Iterator[duckdb.DuckDBPyConne
         # as in Trino: 1 / 2 is 0, and times without a zone are in UTC
         connection.execute("SET integer_division = true")
         connection.execute("SET TimeZone = 'UTC'")
-        connection.execute("SET python_enable_replacements = false")
         connection.execute("SET allowed_directories = $folders", {"folders": allowed})
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")

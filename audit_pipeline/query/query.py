@@ -128,7 +128,7 @@ class AuditLogQuery:
     def _check_sources(self) -> None:
         for source in self.sources or ():
             if not re.fullmatch(SOURCE_PATTERN, source, re.ASCII):
-                raise InvalidQueryError("sources", f"hold a name that no source can have: {source!r}")
+                raise InvalidQueryError("sources", f"must be names that a source can have, not {source!r}")
 
     def filters(self) -> Sequence[object]:
         """What makes two queries ask for the same rows in the same order, whichever page: what a cursor is bound to."""
