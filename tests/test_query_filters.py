@@ -30,7 +30,7 @@ def client(make_client: MakeClient, standing: Lake) -> Iterator[AuditLogClient]:
 # -- against the oracle
 
 
-@settings(max_examples=120)
+@settings(max_examples=80)
 @given(st.data())
 def test_any_filters_together_let_the_rows_pass_that_the_oracle_lets_pass(
     client: AuditLogClient, standing: Lake, data: st.DataObject
@@ -42,7 +42,7 @@ def test_any_filters_together_let_the_rows_pass_that_the_oracle_lets_pass(
     assert (page.next_cursor is None) == (len(expected) <= 1000)
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(raws(), st.data())
 def test_filters_let_the_rows_of_any_lake_pass_that_the_oracle_lets_pass(
     make_client: MakeClient, raw: dict[str, str], data: st.DataObject
@@ -560,8 +560,8 @@ def test_a_query_that_becomes_too_long_a_statement_is_refused_before_it_is_sent(
     make_client: MakeClient, standing: Lake
 ) -> None:
     few, many = (AuditLogQuery(**WEEK, entity_types=["Order", *(f"t{n}" for n in range(count))]) for count in (5, 90))
-    with make_client(standing, limits=QueryLimits(max_sql_bytes=800)) as client:
+    with make_client(standing, limits=QueryLimits(max_sql_bytes=1000)) as client:
         assert client.query(few).items
-        for ask in (client.query, client.to_arrow):
-            with pytest.raises(InvalidQueryError, match="800"):
-                ask(many)
+        with pytest.raises(InvalidQueryError, match="1,000"):
+            client.query(many)
+        assert client.to_arrow(many).num_rows, "an export reads the files itself, which has no such limit"
