@@ -85,17 +85,17 @@ class _Reader:
         """A cursor that has executed; its errors in here are the caller's errors too."""
         days, sources = set(statement.days), set(statement.sources)
         keys = [file.key for file in self._files if file.dt in days and file.source in sources]
-        with self._connection.cursor() as cursor, interrupting(cursor, cancelled):
-            try:
+        try:
+            with self._connection.cursor() as cursor, interrupting(cursor, cancelled):
                 create_view(cursor, _VIEW, self._lake, keys)
                 cursor.execute(statement.sql("duckdb"), list(statement.parameters))
                 yield cursor
-            except duckdb.InterruptException as error:
-                raise QueryCancelledError("the query was cancelled") from error
-            except duckdb.IOException:
-                raise
-            except duckdb.Error as error:
-                raise _failure(error) from error
+        except duckdb.InterruptException as error:
+            raise QueryCancelledError("the query was cancelled") from error
+        except duckdb.IOException:
+            raise
+        except duckdb.Error as error:
+            raise _failure(error) from error
 
     def _list(self) -> list[DataFile]:
         return data_files(self._lake, self._days, self._asked)
