@@ -78,7 +78,7 @@ def assert_walks_both_ways(client: AuditLogClient, query: AuditLogQuery, expecte
 
 
 @settings(max_examples=12)
-@given(raws(), st.sampled_from(ORDERS), st.integers(1, 6), st.integers(1, 6))
+@given(raws(), st.sampled_from(ORDERS), st.integers(1, 7), st.integers(2, 7))
 def test_pages_of_any_size_hold_every_row_of_any_lake_once_in_both_orders_and_directions(
     make_client: MakeClient, raw: dict[str, str], order: str, size: int, back: int
 ) -> None:
@@ -95,7 +95,7 @@ def test_pages_of_a_filtered_query_hold_every_row_once_in_both_orders_and_direct
     query = data.draw(queries(standing.rows()))
     expected = expected_rows(standing.rows(), query)
     # not a thousand pages
-    smallest = max(1, len(expected) // 8)
+    smallest = max(1, len(expected) // 6)
     query = replace(query, limit=data.draw(st.integers(smallest, smallest + 20)))
     assert_walks_both_ways(client, query, expected, data.draw(st.integers(smallest, smallest + 20)))
 
@@ -125,7 +125,7 @@ def test_pages_of_any_sizes_in_any_mixed_directions_lie_where_they_should(
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_pages_of_one_row_hold_every_row_once(make_client: MakeClient, tmp_path_factory: Any, order: str) -> None:
-    lake = written(Lake(tmp_path_factory.mktemp("one-by-one")), some_raw(Random(order), 15))
+    lake = written(Lake(tmp_path_factory.mktemp("one-by-one")), some_raw(Random(order), 9))
     with make_client(lake) as client:
         query = everything(order=order, limit=1)
         assert_walks_both_ways(client, query, expected_rows(lake.rows(), query), 1)
@@ -448,14 +448,14 @@ def test_a_changed_unsigned_cursor_is_refused_or_leads_to_rows_of_its_own_query(
     cursor = cursor_of(client, OF_AN_ORDER)
     taken = 0
     for at, letter in enumerate(cursor):
-        for other in {"z", chr(ord(letter) ^ 1)} - {letter}:
-            try:
-                page = client.query(replace(OF_AN_ORDER, limit=1000, cursor=cursor[:at] + other + cursor[at + 1 :]))
-            except CursorError:
-                continue
-            taken += 1
-            found = rows_of(page.items)
-            assert found == expected[len(expected) - len(found) :]
+        changed = cursor[:at] + chr(ord(letter) ^ 1) + cursor[at + 1 :]
+        try:
+            page = client.query(replace(OF_AN_ORDER, limit=1000, cursor=changed))
+        except CursorError:
+            continue
+        taken += 1
+        found = rows_of(page.items)
+        assert found == expected[len(expected) - len(found) :]
     assert taken, "nothing of this test reached the engine"
 
 

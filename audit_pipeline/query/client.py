@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 import pyarrow as pa
 
 from audit_pipeline.catalog.results import QueryStats
-from audit_pipeline.errors import SettingsError
+from audit_pipeline.errors import QueryError, SettingsError
 from audit_pipeline.query.backends import Backend, Reader, open_backend
 from audit_pipeline.query.cursor import CursorCodec, Position
 from audit_pipeline.query.differences import differences
@@ -54,6 +54,7 @@ class AuditLogClient:
         key = self._settings.cursor_key
         self._cursors = CursorCodec(key.get_secret_value().encode() if key else None)
         self._backend = backend or open_backend(self._settings)
+        self._is_closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -64,11 +65,12 @@ class AuditLogClient:
         self.close()
 
     def close(self) -> None:
+        self._is_closed = True
         self._backend.close()
 
     def query(self, query: AuditLogQuery, *, cancelled: threading.Event | None = None) -> Page:
         """One page. Setting ``cancelled`` ends it with :class:`~audit_pipeline.errors.QueryCancelledError`."""
-        query.check(self._limits)
+        self._check(query)
         position = self._cursors.decode(query.cursor, query) if query.cursor else None
         reader = self._backend.reader(query.days, query.sources)
         items, stats = self._read(query, position, reader, cancelled)
@@ -141,8 +143,13 @@ class AuditLogClient:
         sources = self._backend.reader(query.days, query.sources).sources or sorted(query.sources or ["-"])
         return self._build(query, sources, _span(query, position), position, query.limit + 1)
 
-    def _whole(self, query: AuditLogQuery) -> AuditLogQuery:
+    def _check(self, query: AuditLogQuery) -> None:
+        if self._is_closed:
+            raise QueryError("this client is closed: make another one")
         query.check(self._limits)
+
+    def _whole(self, query: AuditLogQuery) -> AuditLogQuery:
+        self._check(query)
         return replace(query, cursor=None, direction=PageDirection.NEXT)
 
     def _read(
