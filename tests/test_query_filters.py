@@ -30,7 +30,7 @@ def client(make_client: MakeClient, standing: Lake) -> Iterator[AuditLogClient]:
 # -- against the oracle
 
 
-@settings(max_examples=80)
+@settings(max_examples=120)
 @given(st.data())
 def test_any_filters_together_let_the_rows_pass_that_the_oracle_lets_pass(
     client: AuditLogClient, standing: Lake, data: st.DataObject
@@ -42,7 +42,7 @@ def test_any_filters_together_let_the_rows_pass_that_the_oracle_lets_pass(
     assert (page.next_cursor is None) == (len(expected) <= 1000)
 
 
-@settings(max_examples=10)
+@settings(max_examples=15)
 @given(raws(), st.data())
 def test_filters_let_the_rows_of_any_lake_pass_that_the_oracle_lets_pass(
     make_client: MakeClient, raw: dict[str, str], data: st.DataObject

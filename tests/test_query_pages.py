@@ -77,7 +77,7 @@ def assert_walks_both_ways(client: AuditLogClient, query: AuditLogQuery, expecte
     assert None not in [page.next_cursor for page in backwards]
 
 
-@settings(max_examples=12)
+@settings(max_examples=20)
 @given(raws(), st.sampled_from(ORDERS), st.integers(1, 7), st.integers(2, 7))
 def test_pages_of_any_size_hold_every_row_of_any_lake_once_in_both_orders_and_directions(
     make_client: MakeClient, raw: dict[str, str], order: str, size: int, back: int
@@ -87,7 +87,7 @@ def test_pages_of_any_size_hold_every_row_of_any_lake_once_in_both_orders_and_di
         assert_walks_both_ways(client, query, expected_rows(lake.rows(), query), back)
 
 
-@settings(max_examples=15)
+@settings(max_examples=25)
 @given(st.data())
 def test_pages_of_a_filtered_query_hold_every_row_once_in_both_orders_and_directions(
     client: AuditLogClient, standing: Lake, data: st.DataObject
@@ -95,7 +95,7 @@ def test_pages_of_a_filtered_query_hold_every_row_once_in_both_orders_and_direct
     query = data.draw(queries(standing.rows()))
     expected = expected_rows(standing.rows(), query)
     # not a thousand pages
-    smallest = max(1, len(expected) // 6)
+    smallest = max(1, len(expected) // 12)
     query = replace(query, limit=data.draw(st.integers(smallest, smallest + 20)))
     assert_walks_both_ways(client, query, expected, data.draw(st.integers(smallest, smallest + 20)))
 
@@ -125,7 +125,7 @@ def test_pages_of_any_sizes_in_any_mixed_directions_lie_where_they_should(
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_pages_of_one_row_hold_every_row_once(make_client: MakeClient, tmp_path_factory: Any, order: str) -> None:
-    lake = written(Lake(tmp_path_factory.mktemp("one-by-one")), some_raw(Random(order), 9))
+    lake = written(Lake(tmp_path_factory.mktemp("one-by-one")), some_raw(Random(order), 15))
     with make_client(lake) as client:
         query = everything(order=order, limit=1)
         assert_walks_both_ways(client, query, expected_rows(lake.rows(), query), 1)
@@ -137,7 +137,7 @@ def test_the_rows_of_one_event_are_told_apart_though_timestamp_and_id_are_equal(
     """What the seed's cursor, Timestamp and Id, loses."""
     written(lake, {key(DAY1): "".join(event("e", *[entity()] * 5, source=s) for s in ("a", "b", "c"))}, [DAY1])
     with make_client(lake) as client:
-        for size in (1, 2, 4, 5, 7, 14, 15, 16):
+        for size in range(1, 17):
             pages = list(walk(client, everything(order="asc", limit=size)))
             found = [(item.source, item.entity_index) for page in pages for item in page.items]
             assert found == [(source, index) for source in "abc" for index in range(5)]
@@ -163,7 +163,7 @@ def test_thousands_of_rows_with_one_timestamp_are_paged_exactly_once(
 
 
 @pytest.mark.parametrize("size", [100_000, 250_000])
-@pytest.mark.parametrize("letter", ["x", "'", "😀"])
+@pytest.mark.parametrize("letter", ["x", "'", "é", "😀"])
 def test_rows_with_ids_as_long_as_an_event_are_paged_as_fast_as_others(
     make_client: MakeClient, lake: Lake, letter: str, size: int
 ) -> None:
@@ -174,7 +174,7 @@ def test_rows_with_ids_as_long_as_an_event_are_paged_as_fast_as_others(
         started = time.monotonic()
         pages = list(walk(client, everything(order="asc", limit=1)))
         assert [item.id for page in pages for item in page.items] == ids
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 4])
@@ -210,7 +210,7 @@ def test_a_cursor_leads_on_when_the_rows_behind_it_are_gone(make_client: MakeCli
         assert (list(page.items), page.next_cursor) == ([], None)
 
 
-@settings(max_examples=8)
+@settings(max_examples=12)
 @given(raws(max_events=8), st.randoms(use_true_random=False), st.sampled_from(ORDERS), st.integers(1, 5), st.data())
 def test_rows_that_appear_between_two_pages_make_no_other_row_vanish_or_come_twice(
     make_client: MakeClient, raw: dict[str, str], random: Random, order: str, size: int, data: st.DataObject
@@ -253,7 +253,7 @@ def test_an_open_client_sees_what_a_later_run_has_written(make_client: MakeClien
 # -- iterate
 
 
-@settings(max_examples=8)
+@settings(max_examples=15)
 @given(st.data(), st.integers(20, 1000))
 def test_iterating_gives_the_rows_of_to_arrow_whatever_the_page_size(
     client: AuditLogClient, standing: Lake, data: st.DataObject, size: int
@@ -448,14 +448,14 @@ def test_a_changed_unsigned_cursor_is_refused_or_leads_to_rows_of_its_own_query(
     cursor = cursor_of(client, OF_AN_ORDER)
     taken = 0
     for at, letter in enumerate(cursor):
-        changed = cursor[:at] + chr(ord(letter) ^ 1) + cursor[at + 1 :]
-        try:
-            page = client.query(replace(OF_AN_ORDER, limit=1000, cursor=changed))
-        except CursorError:
-            continue
-        taken += 1
-        found = rows_of(page.items)
-        assert found == expected[len(expected) - len(found) :]
+        for other in {"A", "z", chr(ord(letter) ^ 1)} - {letter}:
+            try:
+                page = client.query(replace(OF_AN_ORDER, limit=1000, cursor=cursor[:at] + other + cursor[at + 1 :]))
+            except CursorError:
+                continue
+            taken += 1
+            found = rows_of(page.items)
+            assert found == expected[len(expected) - len(found) :]
     assert taken, "nothing of this test reached the engine"
 
 

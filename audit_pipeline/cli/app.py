@@ -42,16 +42,8 @@ class _Group(TyperGroup):
             print(f"error: {printable(str(error))}", file=sys.stderr)
             raise typer.Exit(exit_code_of(error)) from None
         except KeyboardInterrupt:
-            raise _interrupted() from None
-        except RuntimeError as error:
-            if str(error) != "Query interrupted":  # DuckDB's word for KeyboardInterrupt
-                raise
-            raise _interrupted() from None
-
-
-def _interrupted() -> typer.Exit:
-    print("interrupted", file=sys.stderr)
-    return typer.Exit(ExitCode.INTERRUPTED)
+            print("interrupted", file=sys.stderr)
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 
 app = typer.Typer(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 from audit_pipeline.cli.filters import OPTIONS, Sources, choose_range, named_by_option
+from audit_pipeline.cli.interrupts import stoppable
 from audit_pipeline.cli.options import OptionalFirst, OptionalLast
 from audit_pipeline.cli.output import print_json, printable, stdout_console
 from audit_pipeline.cli.results import Full, json_value
@@ -71,8 +72,11 @@ def last_changes(
     from audit_pipeline.query import AuditLogClient
 
     with AuditLogClient(settings) as client, named_by_option(_NAMES):
-        return deque(
-            client.history(entity_type, entity_id, first, last + timedelta(days=1), sources=sources), maxlen=limit
+        days = (first, last + timedelta(days=1))
+        return stoppable(
+            lambda cancelled: deque(
+                client.history(entity_type, entity_id, *days, sources, cancelled=cancelled), maxlen=limit
+            )
         )
 
 

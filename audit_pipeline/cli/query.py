@@ -142,7 +142,7 @@ def _export(client: "AuditLogClient", asked: "AuditLogQuery", format: Format, ou
         Format.PARQUET: "parquet",
     }
     with _working(f"writing {output}"):
-        rows = client.export(asked, output, written[format])
+        rows = stoppable(lambda cancelled: client.export(asked, output, written[format], cancelled=cancelled))
     print(printable(f"{rows:,} rows in {output}"))
 
 

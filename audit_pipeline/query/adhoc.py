@@ -17,8 +17,8 @@ from sqlglot import Token, TokenType, exp
 
 from audit_pipeline.catalog.duckdb import connect
 from audit_pipeline.catalog.results import QueryStats, Result
-from audit_pipeline.errors import QueryCancelledError, QueryError
-from audit_pipeline.query.backends.duckdb import interrupting
+from audit_pipeline.errors import QueryError
+from audit_pipeline.query.backends.running import retried, running
 from audit_pipeline.query.errors import InvalidQueryError
 from audit_pipeline.query.translate import JSON_SCALAR, to_duckdb
 from audit_pipeline.settings import QuerySettings
@@ -32,8 +32,6 @@ _BEGINNINGS: Final = frozenset({TokenType.SELECT, TokenType.WITH, TokenType.VALU
 #: Athena's quota for one statement.
 _LONGEST: Final = 262_144
 _BATCH_ROWS: Final = 8192
-#: A run that commits while a query reads may replace files between listing and reading them.
-_ATTEMPTS: Final = 3
 
 
 def run_sql(settings: QuerySettings, sql: str, *, cancelled: threading.Event | None = None) -> Result:
@@ -113,31 +111,13 @@ def _check_limit_order(tokens: list[Token]) -> None:
 
 
 def _run_in_duckdb(settings: QuerySettings, sql: str, cancelled: threading.Event | None) -> Result:
+    def attempt() -> pa.Table:
+        with _locked_connection(settings) as connection, running(connection, cancelled):
+            _check_statement(connection, sql)
+            return _read(connection.execute(sql), settings.memory_mb << 20)
+
     started = perf_counter()
-    for attempt in range(1, _ATTEMPTS + 1):
-        with _locked_connection(settings) as connection, interrupting(connection, cancelled):
-            try:
-                _check_statement(connection, sql)
-                table = _read(connection.execute(sql), settings.memory_mb << 20)
-            except duckdb.InterruptException as error:
-                raise QueryCancelledError("the query was cancelled") from error
-            except duckdb.IOException as error:
-                if attempt == _ATTEMPTS:
-                    raise _failure(error) from error
-            except duckdb.Error as error:
-                raise _failure(error) from error
-            except OSError as error:  # what Arrow makes of any error of DuckDB's once rows flow
-                if cancelled is not None and cancelled.is_set():
-                    raise QueryCancelledError("the query was cancelled") from error
-                if attempt == _ATTEMPTS:
-                    raise _failure(error) from error
-            except RuntimeError as error:  # what DuckDB makes of Ctrl-C
-                if "interrupted" in str(error):
-                    raise KeyboardInterrupt from None
-                raise
-            else:
-                return Result(table, QueryStats(perf_counter() - started))
-    raise AssertionError("unreachable")
+    return Result(retried(attempt), QueryStats(perf_counter() - started))
 
 
 @contextmanager
@@ -173,11 +153,6 @@ def _locked_connection(settings: QuerySettings) -> Iterator[duckdb.DuckDBPyConne
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
         yield connection
-
-
-def _failure(error: Exception) -> QueryError:
-    first_line = str(error).split("\n", 1)[0]
-    return QueryError(f"DuckDB failed at the query: {first_line}")
 
 
 def _check_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> None:

@@ -76,10 +76,10 @@ class AuditLogClient:
         items, stats = self._read(query, position, reader, cancelled)
         return self._page(query, items, stats)
 
-    def iterate(self, query: AuditLogQuery) -> Iterator[AuditLogItem]:
+    def iterate(self, query: AuditLogQuery, *, cancelled: threading.Event | None = None) -> Iterator[AuditLogItem]:
         """Every row from the query's cursor on, or from the start, read by pages of its limit."""
         while True:
-            page = self.query(query)
+            page = self.query(query, cancelled=cancelled)
             forwards = query.direction == PageDirection.NEXT
             yield from page.items if forwards else reversed(page.items)
             cursor = page.next_cursor if forwards else page.previous_cursor
@@ -94,6 +94,8 @@ class AuditLogClient:
         from_date: date,
         to_date: date,
         sources: Collection[str] | None = None,
+        *,
+        cancelled: threading.Event | None = None,
     ) -> Iterator[HistoryEntry]:
         """The changes of an entity and of its children in the order of time, and what each changed."""
         query = AuditLogQuery(
@@ -106,7 +108,7 @@ class AuditLogClient:
             order=Order.ASCENDING,
             limit=self._limits.max_limit,
         )
-        for item in self.iterate(query):
+        for item in self.iterate(query, cancelled=cancelled):
             is_child = (item.entity_id, item.entity_type) != (entity_id, entity_type)
             yield HistoryEntry(item, is_child, differences(item.before, item.after))
 
@@ -129,12 +131,19 @@ class AuditLogClient:
         assert isinstance(frame, pl.DataFrame)
         return frame
 
-    def export(self, query: AuditLogQuery, path: Path | str, format: ExportFormat) -> int:  # noqa: A002
+    def export(
+        self,
+        query: AuditLogQuery,
+        path: Path | str,
+        format: ExportFormat,  # noqa: A002
+        *,
+        cancelled: threading.Event | None = None,
+    ) -> int:
         """Write all rows of the query to a local file, in its order and in bounded memory; how many they are.
 
         ``format`` is ``csv``, ``jsonl`` or ``parquet``. The file appears when it is whole.
         """
-        return write_file(arrow_batches(self._settings, self._whole(query)), Path(path), format)
+        return write_file(arrow_batches(self._settings, self._whole(query), cancelled), Path(path), format)
 
     def statement(self, query: AuditLogQuery) -> Statement:
         """What would be sent for a page, for those who want to see it or to explain it."""
@@ -159,6 +168,7 @@ class AuditLogClient:
         items: list[AuditLogItem] = []
         stats: list[QueryStats] = []
         if reader.sources:
+            self._check_length(query, reader.sources)
             for span in self._spans(query, position):
                 wanted = query.limit + 1 - len(items)
                 statement = self._build(query, reader.sources, span, position, wanted)
@@ -187,8 +197,12 @@ class AuditLogClient:
     def _build(
         self, query: AuditLogQuery, sources: Collection[str], span: Span, position: Position | None, limit: int
     ) -> Statement:
-        statement = build(query, self._backend.table, sorted(sources), span, position, limit)
-        # values too: nobody says whether Athena counts them, and Trino does
+        backend = self._backend
+        return build(query, backend.table, sorted(sources), span, position, limit, backend.longest_text)
+
+    def _check_length(self, query: AuditLogQuery, sources: Collection[str]) -> None:
+        """Of the statement and its filters' values; a cursor's row has whatever Id it has."""
+        statement = self._build(query, sources, _span(query, None), None, query.limit + 1)
         size = len(statement.sql(self._backend.dialect).encode())
         size += sum(len(str(value).encode()) for value in statement.parameters)
         if size > self._limits.max_sql_bytes:
@@ -196,7 +210,6 @@ class AuditLogClient:
                 "sources",
                 f"and filters make a statement of {size:,} bytes, over {self._limits.max_sql_bytes:,}: name fewer",
             )
-        return statement
 
     def _page(self, query: AuditLogQuery, items: list[AuditLogItem], stats: QueryStats) -> Page:
         has_more = len(items) > query.limit

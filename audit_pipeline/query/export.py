@@ -1,5 +1,6 @@
 """All rows of a query, straight from the Parquet files, as Arrow or as a file; a day at a time, in bounded memory."""
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import timedelta
@@ -36,7 +37,9 @@ def arrow_table(settings: QuerySettings, query: AuditLogQuery) -> pa.Table:
     return pa.Table.from_batches(arrow_batches(settings, query), EXPORT_SCHEMA)
 
 
-def arrow_batches(settings: QuerySettings, query: AuditLogQuery) -> Iterator[pa.RecordBatch]:
+def arrow_batches(
+    settings: QuerySettings, query: AuditLogQuery, cancelled: threading.Event | None = None
+) -> Iterator[pa.RecordBatch]:
     """The rows in the query's order, with :data:`EXPORT_SCHEMA`."""
     backend = DuckDBBackend(settings)
     try:
@@ -45,7 +48,7 @@ def arrow_batches(settings: QuerySettings, query: AuditLogQuery) -> Iterator[pa.
             reader = backend.reader([day], query.sources)
             if reader.sources:
                 statement = build(query, backend.table, reader.sources, Span.of_days(day, day + timedelta(days=1)))
-                yield from (batch.cast(EXPORT_SCHEMA) for batch in reader.stream(statement, _BATCH_ROWS))
+                yield from (batch.cast(EXPORT_SCHEMA) for batch in reader.stream(statement, _BATCH_ROWS, cancelled))
     finally:
         backend.close()
 

@@ -6,13 +6,12 @@ One builder serves DuckDB, Athena and Trino, whose dialects sqlglot writes out o
   comes out of sqlglot as one of structs in DuckDB, which is another order.
 - ``dt`` and ``source`` are bounded by plain comparisons, for partition pruning and because Athena's injected projection
   wants an equality or an IN list; the bounds of ``dt`` narrow as the cursor moves.
-- A text is cut into short parameters joined by ``||``: Athena takes 1,024 characters each, escapes included.
+- A text is one parameter. Where an engine takes short ones only, it is cut into pieces, which ``||`` joins again.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import reduce
 from typing import Final, Literal
 
 from sqlglot import exp
@@ -30,8 +29,6 @@ Dialect = Literal["duckdb", "athena", "trino"]
 COLUMNS: Final = (*ROW_SCHEMA.names, *PARTITION_COLUMNS)
 
 _KEY: Final = ("Timestamp", "Id", "source", "EntityIndex")
-#: Characters of one parameter: Athena's 1,024 hold 120 of any kind, for an escaped one takes up to eight.
-_PIECE: Final = 120
 _DAY_MS: Final = 86_400_000
 _EPOCH: Final = date(1970, 1, 1)
 
@@ -73,14 +70,15 @@ def build(
     span: Span,
     position: Position | None = None,
     limit: int | None = None,
+    longest_text: int | None = None,
 ) -> Statement:
     """The rows of ``query`` in ``span`` and beyond ``position``, in the order of reading.
 
     That order is backwards for the page before a cursor. ``sources`` are those to look into, never none of them;
-    ``limit`` is how many rows to read at most.
+    ``limit`` is how many rows to read at most, ``longest_text`` how many characters a parameter may have.
     """
     descending = reads_descending(query)
-    values = _Parameters()
+    values = _Parameters(longest_text)
     trees = []
     for entity in _entities(query):
         where = [
@@ -108,16 +106,26 @@ def reads_descending(query: AuditLogQuery) -> bool:
 class _Parameters:
     """The values given so far; each method returns what stands for one in the tree."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest_text: int | None) -> None:
+        self._longest_text = longest_text
         self.given: list[str | int] = []
 
     def integer(self, value: int) -> exp.Expr:
         return self._add(value)
 
     def text(self, value: str) -> exp.Expr:
-        pieces = [value[i : i + _PIECE] for i in range(0, len(value), _PIECE)] or [""]
-        joined = reduce(lambda a, b: exp.DPipe(this=a, expression=b), map(self._add, pieces))
-        return joined if len(pieces) == 1 else exp.paren(joined, copy=False)
+        size = self._longest_text
+        if size is None or len(value) <= size:
+            return self._add(value)
+        return self._joined([value[i : i + size] for i in range(0, len(value), size)])
+
+    def _joined(self, pieces: Sequence[str]) -> exp.Expr:
+        """By halves: of a thousand pieces in a row, an engine would make a thousand levels."""
+        if len(pieces) == 1:
+            return self._add(pieces[0])
+        half = len(pieces) // 2
+        first, second = self._joined(pieces[:half]), self._joined(pieces[half:])
+        return exp.paren(exp.DPipe(this=first, expression=second), copy=False)
 
     def timestamp(self, epoch_ms: int) -> exp.Expr:
         text = _utc(epoch_ms).replace(tzinfo=None).isoformat(" ", "milliseconds")

@@ -14,22 +14,20 @@ from sqlglot import exp
 from audit_pipeline.catalog.duckdb import S3Secret, create_view, open_connection
 from audit_pipeline.catalog.files import DataFile, data_files
 from audit_pipeline.catalog.results import QueryStats, Result
-from audit_pipeline.errors import QueryCancelledError, QueryError
+from audit_pipeline.query.backends.running import retried, running
 from audit_pipeline.query.sql import Dialect, Statement
 from audit_pipeline.settings import QuerySettings
 from audit_pipeline.store.objects import Store, open_store
 
-__all__ = ["DuckDBBackend", "interrupting"]
+__all__ = ["DuckDBBackend"]
 
 _VIEW: Final = "auditlog"
-#: A run that commits while a query reads may replace files between listing and reading them.
-_ATTEMPTS: Final = 3
-_CANCEL_POLL_SECONDS: Final = 0.05
 
 
 class DuckDBBackend:
     table = exp.table_(_VIEW)
     dialect: Dialect = "duckdb"
+    longest_text: int | None = None
     windows = tuple(timedelta(hours=hours) for hours in (0.25, 1, 4, 16))
 
     def __init__(self, settings: QuerySettings) -> None:
@@ -61,68 +59,32 @@ class _Reader:
         return sorted({file.source for file in self._files})
 
     def run(self, statement: Statement, cancelled: threading.Event | None = None) -> Result:
-        started = perf_counter()
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                with self._execute(statement, cancelled) as cursor:
-                    return Result(cursor.to_arrow_table(), QueryStats(perf_counter() - started))
-            except duckdb.IOException as error:
-                if attempt == _ATTEMPTS:
-                    raise _failure(error) from error
-                self._files = self._list()
-        raise AssertionError("unreachable")
+        def attempt() -> pa.Table:
+            with self._executed(statement, cancelled) as cursor:
+                return cursor.to_arrow_table()
 
-    def stream(self, statement: Statement, batch_rows: int) -> Iterator[pa.RecordBatch]:
+        started = perf_counter()
+        table = retried(attempt, self._look_again)
+        return Result(table, QueryStats(perf_counter() - started))
+
+    def stream(
+        self, statement: Statement, batch_rows: int, cancelled: threading.Event | None = None
+    ) -> Iterator[pa.RecordBatch]:
         """The rows as they come, for results of any size."""
-        try:
-            with self._execute(statement, None) as cursor:
-                yield from cursor.to_arrow_reader(batch_rows)
-        except (duckdb.IOException, OSError) as error:  # the second is Arrow's word for DuckDB's, once rows flow
-            raise _failure(error) from error
+        with self._executed(statement, cancelled) as cursor:
+            yield from cursor.to_arrow_reader(batch_rows)
 
     @contextmanager
-    def _execute(self, statement: Statement, cancelled: threading.Event | None) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A cursor that has executed; its errors in here are the caller's errors too."""
+    def _executed(self, statement: Statement, cancelled: threading.Event | None) -> Iterator[duckdb.DuckDBPyConnection]:
         days, sources = set(statement.days), set(statement.sources)
         keys = [file.key for file in self._files if file.dt in days and file.source in sources]
-        try:
-            with self._connection.cursor() as cursor, interrupting(cursor, cancelled):
-                create_view(cursor, _VIEW, self._lake, keys)
-                cursor.execute(statement.sql("duckdb"), list(statement.parameters))
-                yield cursor
-        except duckdb.InterruptException as error:
-            raise QueryCancelledError("the query was cancelled") from error
-        except duckdb.IOException:
-            raise
-        except duckdb.Error as error:
-            raise _failure(error) from error
+        with self._connection.cursor() as cursor, running(cursor, cancelled):
+            create_view(cursor, _VIEW, self._lake, keys)
+            cursor.execute(statement.sql("duckdb"), list(statement.parameters))
+            yield cursor
+
+    def _look_again(self) -> None:
+        self._files = self._list()
 
     def _list(self) -> list[DataFile]:
         return data_files(self._lake, self._days, self._asked)
-
-
-@contextmanager
-def interrupting(cursor: duckdb.DuckDBPyConnection, cancelled: threading.Event | None) -> Iterator[None]:
-    """Interrupts what ``cursor`` does inside the block as soon as ``cancelled`` is set."""
-    if cancelled is None:
-        yield
-        return
-    done = threading.Event()
-
-    def watch() -> None:
-        while not done.wait(_CANCEL_POLL_SECONDS):
-            if cancelled.is_set():
-                cursor.interrupt()
-
-    watcher = threading.Thread(target=watch, name="cancel", daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        done.set()
-        watcher.join()
-
-
-def _failure(error: Exception) -> QueryError:
-    first_line = str(error).split("\n", 1)[0]
-    return QueryError(f"DuckDB failed at the query: {first_line}")

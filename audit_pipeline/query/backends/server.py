@@ -29,6 +29,7 @@ class _Server(Protocol):
 
 class _ServerBackend:
     dialect: Dialect
+    longest_text: int | None = None
     #: Each statement has its start-up time, and in Athena its least price: one answers the whole page.
     windows: Sequence[timedelta] = ()
 
@@ -61,6 +62,8 @@ class _Reader:
 
 class AthenaBackend(_ServerBackend):
     dialect: Dialect = "athena"
+    #: A parameter has 1,024 characters, quotes included, and a character that does not print takes up to eight.
+    longest_text: int | None = 120
 
     def __init__(self, settings: QuerySettings) -> None:
         from audit_pipeline.catalog.athena import athena_of
