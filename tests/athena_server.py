@@ -25,7 +25,7 @@ import sqlglot
 import trino
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from s3_server import ACCESS_KEY, SECRET_KEY, S3Server
+from s3_server import ACCESS_KEY, AWS_VARIABLES, SECRET_KEY, S3Server
 from sqlglot import exp
 from sqlglot.errors import ParseError, SqlglotError
 from sqlglot.optimizer.pushdown_predicates import pushdown_predicates
@@ -225,14 +225,8 @@ class AthenaServer:
 
     def environment(self) -> dict[str, str]:
         """The variables that let unchanged clients find this server and its S3."""
-        return {
-            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-            "AWS_REGION": "us-east-1",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_ENDPOINT_URL_ATHENA": self.url,
-        } | ({"AWS_ENDPOINT_URL_S3": self.s3.endpoint} if self.s3 else {})
+        s3 = {"AWS_ENDPOINT_URL_S3": self.s3.endpoint} if self.s3 else {}
+        return AWS_VARIABLES | {"AWS_ENDPOINT_URL_ATHENA": self.url} | s3
 
     def operations(self) -> list[str]:
         """The names of the calls so far."""

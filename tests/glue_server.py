@@ -13,7 +13,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
-from s3_server import ACCESS_KEY, SECRET_KEY
+from s3_server import ACCESS_KEY, AWS_VARIABLES, SECRET_KEY
 
 HOST = "127.0.0.1"
 
@@ -27,20 +27,13 @@ class GlueServer:
 
     def environment(self) -> dict[str, str]:
         """The variables that let the AWS SDKs find it."""
-        return {
-            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-            "AWS_REGION": "us-east-1",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_ENDPOINT_URL_GLUE": self.endpoint,
-        }
+        return AWS_VARIABLES | {"AWS_ENDPOINT_URL_GLUE": self.endpoint}
 
 
 @contextmanager
 def glue_server(folder: Path) -> Iterator[GlueServer]:
     """Not a thread of this process: moto has one state a process, which any test with a moto of its own would reset."""
-    port = _free_port()
+    port = free_port()
     with (folder / "moto.log").open("wb") as log:
         command = [sys.executable, "-m", "moto.server", "-H", HOST, "-p", str(port)]
         process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -73,7 +66,8 @@ def _wait_until_it_answers(client: Any, process: "subprocess.Popen[bytes]", log:
             time.sleep(0.1)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One that nobody listens on."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]

@@ -19,6 +19,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 ACCESS_KEY: Final = "test"
 SECRET_KEY: Final = "testtest"
+#: What the AWS SDKs need besides the address of a server.
+AWS_VARIABLES: Final = {
+    "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+    "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+    "AWS_REGION": "us-east-1",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
 _IDENTITY: Final = {
     "name": "t",
     "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
@@ -35,14 +43,7 @@ class S3Server:
 
     def environment(self, endpoint: str | None = None) -> dict[str, str]:
         """The variables that let the AWS SDKs find it."""
-        return {
-            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-            "AWS_REGION": "us-east-1",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL": endpoint or self.endpoint,
-            "AWS_EC2_METADATA_DISABLED": "true",
-        }
+        return AWS_VARIABLES | {"AWS_ENDPOINT_URL": endpoint or self.endpoint}
 
     def upload(self, bucket: str, prefix: str, objects: Mapping[str, bytes]) -> None:
         for key, data in objects.items():

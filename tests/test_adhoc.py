@@ -11,8 +11,8 @@ import duckdb
 import pytest
 import shop
 from lake import DAY1, Lake
+from post_queries import CHANGES_OF_AN_ORDER
 from s3_server import ACCESS_KEY, SECRET_KEY, S3Server, s3_server
-from test_cli_query import SEED_2
 from trino_server import TrinoServer
 
 from audit_pipeline.errors import QueryError
@@ -120,7 +120,7 @@ def test_a_lake_in_s3_is_read_and_nothing_else_there(
     s3.upload("audit", "analytics", {**local.files("auditlog_parquet"), **local.files("auditlog_quarantine")})
     s3.upload("audit", "elsewhere", {"secret.csv": b"a,b\nsecret,1\n"})
     settings = QuerySettings(lake_url="s3://audit/analytics", workers=1)
-    assert run_sql(settings, SEED_2).table["Id"].to_pylist() == ["e6", "e5", "e4", "e3", "e2", "e1"]
+    assert run_sql(settings, CHANGES_OF_AN_ORDER).table["Id"].to_pylist() == ["e6", "e5", "e4", "e3", "e2", "e1"]
     assert run_sql(settings, "SELECT count(*) AS n FROM auditlog_quarantine").table.to_pylist() == [{"n": 0}]
     for sql in ("SELECT current_setting('s3_secret_access_key')", "SELECT * FROM 's3://audit/elsewhere/secret.csv'"):
         with pytest.raises(InvalidQueryError):

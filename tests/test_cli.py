@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_harness import Commands
 from lake import DAY1, DAY2, Lake, event, key, zipped
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from audit_pipeline.cli.app import app
 from audit_pipeline.cli.exits import MEANINGS
 from audit_pipeline.store.locks import Locks
 from audit_pipeline.store.objects import open_store
@@ -32,18 +32,20 @@ def cli(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> "Cli":
     return Cli(lake)
 
 
-class Cli:
-    """Runs commands on one lake, in this process; without Dagster until :meth:`with_dagster`."""
+class Cli(Commands):
+    """Runs commands on one lake; without Dagster until :meth:`with_dagster`."""
 
     def __init__(self, lake: Lake) -> None:
         self.lake = lake
-        self.env: dict[str, str | None] = {
-            "AUDIT_RAW_URL": str(lake.raw),
-            "AUDIT_LAKE_URL": str(lake.path),
-            "AUDIT_START_DATE": str(DAY1),
-            "AUDIT_WORKERS": "1",
-            "DAGSTER_HOME": None,
-        }
+        super().__init__(
+            {
+                "AUDIT_RAW_URL": str(lake.raw),
+                "AUDIT_LAKE_URL": str(lake.path),
+                "AUDIT_START_DATE": str(DAY1),
+                "AUDIT_WORKERS": "1",
+                "DAGSTER_HOME": None,
+            }
+        )
 
     def with_dagster(self) -> "Cli":
         home = self.lake.root / "dagster"
@@ -52,25 +54,12 @@ class Cli:
         self.env["DAGSTER_HOME"] = str(home)
         return self
 
-    def __call__(self, *arguments: str) -> Result:
-        result = CliRunner().invoke(app, list(arguments), env=self.env)
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
-
-    def shows(self, *arguments: str) -> str:
-        result = self(*arguments)
-        assert result.exit_code == 0, result.output
-        return result.stdout
-
     def json(self, *arguments: str) -> list[dict[str, Any]]:
         return json_lines(self.shows(*arguments, "--json"))
 
     def refuses(self, *arguments: str) -> str:
         """The one line that says what is wrong with the settings."""
-        result = self(*arguments)
-        assert (result.exit_code, result.stdout) == (2, "")
-        return one_error(result.stderr)
+        return one_error(self.refusal(*arguments))
 
 
 def json_lines(text: str) -> list[dict[str, Any]]:
@@ -402,7 +391,7 @@ def settings_of_this_process() -> dict[str, str]:
 
 def run_demo(folder: Path, *arguments: str, events: int = 300) -> Result:
     given = ["demo", "--events-per-day", str(events), "--folder", str(folder), *arguments]
-    return CliRunner().invoke(app, given, env={"AUDIT_RAW_URL": "/somebody/elses", "AUDIT_GRACE_HOURS": "7"})
+    return Commands({"AUDIT_RAW_URL": "/somebody/elses", "AUDIT_GRACE_HOURS": "7"})(*given)
 
 
 def files_of(folder: Path) -> dict[str, bytes]:

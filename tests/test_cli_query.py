@@ -23,11 +23,11 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 import shop
+from cli_harness import Commands
 from lake import DAY1, Lake, key, zipped
-from typer.testing import CliRunner, Result
+from post_queries import CHANGES_OF_AN_ORDER, UPDATES_BY_A_USER
 
 from audit_pipeline.catalog.results import QueryStats
-from audit_pipeline.cli.app import app
 from audit_pipeline.cli.filters import OPTIONS
 from audit_pipeline.cli.results import print_stats
 from audit_pipeline.errors import QueryCancelledError, QueryError
@@ -43,28 +43,15 @@ MAY = ("--from", "2026-05-11", "--to", "2026-05-17")
 Row = dict[str, Any]
 
 
-class Cli:
+class Cli(Commands):
     def __init__(self, lake: Path, **env: str) -> None:
-        self.env: dict[str, str | None] = {"AUDIT_LAKE_URL": str(lake), "AUDIT_WORKERS": "1"} | env
-
-    def __call__(self, *arguments: str) -> Result:
-        result = CliRunner().invoke(app, list(arguments), env=self.env)
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
-
-    def shows(self, *arguments: str) -> str:
-        result = self(*arguments)
-        assert result.exit_code == 0, result.output
-        return result.stdout
+        super().__init__({"AUDIT_LAKE_URL": str(lake), "AUDIT_WORKERS": "1"} | env)
 
     def rows(self, *arguments: str) -> list[Row]:
         return [json.loads(line) for line in self.shows(*arguments, "--format", "json").splitlines()]
 
     def refuses(self, *arguments: str) -> str:
-        result = self(*arguments)
-        assert (result.exit_code, result.stdout) == (2, "")
-        return " ".join(result.stderr.replace("│", " ").split())
+        return " ".join(self.refusal(*arguments).replace("│", " ").split())
 
     def command(self, *arguments: str) -> tuple[list[str], dict[str, str]]:
         given = os.environ | {k: v for k, v in self.env.items() if v} | {"PYTHONPATH": os.pathsep.join(sys.path)}
@@ -502,29 +489,9 @@ def test_long_values_are_shortened_unless_told_otherwise(tmp_path: Path) -> None
 # sql
 
 
-SEED_1 = """-- All updates by a specific user in the last week
-SELECT *
-FROM audit_logs_db.auditlog
-WHERE dt >= '2026-05-27'
-AND source = 'myapp.orderservice'
-AND ActorName = 'jane@example.com'
-AND Action = 'Update'
-ORDER BY Timestamp DESC
-LIMIT 100;
-"""
-SEED_2 = """-- All changes to an Order and its child OrderItems
-SELECT *
-FROM audit_logs_db.auditlog
-WHERE dt >= '2026-05-11' AND dt <= '2026-05-18'
-AND source IN ('myapp.orderservice', 'myapp.inventoryservice')
-AND (EntityId = '500' OR EntityParentId = '500')
-ORDER BY Timestamp DESC;
-"""
-
-
 def test_the_posts_two_queries_run_as_printed(cli: Cli) -> None:
-    assert ids(cli.rows("sql", SEED_1)) == ["w10", "w9", "w8"]
-    assert ids(cli.rows("sql", SEED_2)) == ["e6", "e5", "e4", "e3", "e2", "e1"]
+    assert ids(cli.rows("sql", UPDATES_BY_A_USER)) == ["w10", "w9", "w8"]
+    assert ids(cli.rows("sql", CHANGES_OF_AN_ORDER)) == ["e6", "e5", "e4", "e3", "e2", "e1"]
     assert "--nonsense" in cli.refuses("sql", "SELECT 1", "--nonsense")
 
 

@@ -26,9 +26,10 @@ from query_oracle import COLUMN_OF, expected_history, expected_rows, row_of, row
 from query_rows import ENTITY_IDS, WEEK, MakeClient, can_be_asked_for, queries, write_day, written
 
 from audit_pipeline import AsyncAuditLogClient, AuditLogClient, AuditLogQuery
-from audit_pipeline.errors import AuditPipelineError
+from audit_pipeline.errors import AuditPipelineError, QueryCancelledError
 from audit_pipeline.query import Action, AuditLogItem, CursorError, Difference, HistoryEntry, InvalidQueryError
 from audit_pipeline.query import differences as differences_of
+from audit_pipeline.query.backends.duckdb import _Reader
 
 make_client = query_rows.make_client
 standing = query_rows.standing
@@ -603,3 +604,36 @@ def test_a_week_is_the_most_that_a_page_asks_for_and_a_result_too(client: AuditL
         with pytest.raises(InvalidQueryError):
             ask(month)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_walk_that_is_cancelled_between_two_pages_ends_there(client: AuditLogClient) -> None:
+    cancelled = threading.Event()
+    items = client.iterate(everything(limit=2), cancelled=cancelled)
+    assert [next(items), next(items)]
+    cancelled.set()
+    with pytest.raises(QueryCancelledError):
+        next(items)
+
+
+def test_a_history_that_is_cancelled_tells_nothing_more(client: AuditLogClient) -> None:
+    cancelled = threading.Event()
+    cancelled.set()
+    with pytest.raises(QueryCancelledError):
+        next(client.history("Order", "500", WEEK["from_date"], WEEK["to_date"], cancelled=cancelled))
+
+
+@FORMATS
+def test_an_export_that_is_cancelled_between_two_days_leaves_no_file(
+    client: AuditLogClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: Any
+) -> None:
+    cancelled = threading.Event()
+    stream = _Reader.stream
+
+    def first_day_only(*given: Any) -> Iterator[pa.RecordBatch]:
+        yield from stream(*given)
+        cancelled.set()
+
+    monkeypatch.setattr(_Reader, "stream", first_day_only)
+    with pytest.raises(QueryCancelledError):
+        client.export(everything(), tmp_path / "found", form, cancelled=cancelled)
+    assert not list(tmp_path.iterdir())

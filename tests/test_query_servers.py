@@ -16,10 +16,12 @@ from typing import Final
 
 import pytest
 import query_rows
+import shop
 from athena_server import AthenaServer, DuckDBEngine, TrinoEngine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lake import DAY0, DAY1, Lake, event, key
+from post_queries import CHANGES_OF_AN_ORDER, UPDATES_BY_A_USER
 from query_oracle import expected_rows, rows_of
 from query_rows import WEEK, queries, written
 from test_query_pages import assert_walks_both_ways, everything
@@ -30,6 +32,8 @@ from audit_pipeline.catalog import open_table
 from audit_pipeline.catalog.duckdb import connect
 from audit_pipeline.errors import QueryCancelledError, QueryError
 from audit_pipeline.query import InvalidQueryError
+from audit_pipeline.query.adhoc import run_sql
+from audit_pipeline.query.sql import COLUMNS
 from audit_pipeline.settings import Settings
 
 pytestmark = pytest.mark.slow
@@ -210,3 +214,22 @@ def test_the_quick_tests_stand_in_for_athena_gives_the_same_rows(served: Served)
         patch.setenv("AWS_ENDPOINT_URL_ATHENA", server.url)
         with served.client("athena") as client:
             assert rows_of(client.query(query).items) == expected_rows(served.lake.rows(), query)[:1000]
+
+
+@pytest.fixture(scope="module")
+def served_shop(trino: TrinoServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serve(trino, shop.filled(Lake(tmp_path_factory.mktemp("shop"))), "audit_logs_db") as served:
+        yield served
+
+
+@BACKENDS
+@pytest.mark.parametrize(
+    ("sql", "ids"),
+    [(UPDATES_BY_A_USER, ["w10", "w9", "w8"]), (CHANGES_OF_AN_ORDER, ["e6", "e5", "e4", "e3", "e2", "e1"])],
+)
+def test_the_posts_queries_run_as_printed_everywhere(
+    served_shop: Served, backend: str, sql: str, ids: list[str]
+) -> None:
+    result = run_sql(served_shop.settings[backend], sql)
+    assert result.table.column(0).to_pylist() == ids
+    assert result.table.num_columns == len(COLUMNS)

@@ -12,9 +12,7 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
-import sys
 import tarfile
 import tempfile
 import time
@@ -26,9 +24,8 @@ from pathlib import Path
 from typing import Any, Final
 from zipfile import ZipFile
 
-import boto3
 import pytest
-from botocore.config import Config
+from glue_server import GlueServer, free_port, glue_server
 from s3_server import ACCESS_KEY, SECRET_KEY, S3Server, s3_server
 from trino.dbapi import Connection, connect
 from trino.exceptions import Error as TrinoError
@@ -49,17 +46,21 @@ _START_SECONDS: Final = 180
 
 @dataclass(frozen=True)
 class TrinoServer:
-    """A running server with the catalog ``hive``; ``glue`` is boto3's client of the catalog behind it."""
+    """A running server with the catalog ``hive``, and the Glue catalog behind it."""
 
     port: int
-    glue_endpoint: str
-    glue: Any
+    glue_server: GlueServer
     s3: S3Server
     pid: int
 
     @property
     def host(self) -> str:
         return HOST
+
+    @property
+    def glue(self) -> Any:
+        """boto3's client of the catalog."""
+        return self.glue_server.client
 
     @property
     def url(self) -> str:
@@ -76,7 +77,7 @@ class TrinoServer:
 
     def environment(self) -> dict[str, str]:
         """The variables that let the AWS SDKs find both S3 and Glue."""
-        return self.s3.environment() | {"AWS_ENDPOINT_URL_GLUE": self.glue_endpoint}
+        return self.s3.environment() | self.glue_server.environment()
 
 
 @pytest.fixture(scope="session")
@@ -107,20 +108,15 @@ def require_trino() -> None:
 @contextmanager
 def trino_server(folder: Path, s3: S3Server) -> Iterator[TrinoServer]:
     """Trino on Glue and this S3, ready to query. Whatever it writes is in the folder, which must be there."""
-    port, glue_port = _free_ports(2)
-    glue_endpoint = f"http://{HOST}:{glue_port}"
     (folder / "etc" / "catalog").mkdir(parents=True)
-    _write(folder / "etc" / "catalog" / f"{CATALOG}.properties", _catalog(glue_endpoint, s3.endpoint))
-    _write(folder / "config.properties", _config(folder, port))
-    # not a thread of this process: moto has one state a process, which any test with a moto of its own would reset
-    moto = [sys.executable, "-m", "moto.server", "-H", HOST, "-p", str(glue_port)]
-    with (
-        _running(moto, folder, "moto.log", os.environ),
-        _running(_command(folder), folder, "trino.log", {"LANG": "C.UTF-8"}) as process,
-    ):
-        running = TrinoServer(port, glue_endpoint, _glue(glue_endpoint), s3, process.pid)
-        _wait_until_it_answers(running, process, folder / "trino.log")
-        yield running
+    with glue_server(folder) as glue:
+        port = free_port()
+        _write(folder / "etc" / "catalog" / f"{CATALOG}.properties", _catalog(glue.endpoint, s3.endpoint))
+        _write(folder / "config.properties", _config(folder, port))
+        with _running(_command(folder), folder, "trino.log", {"LANG": "C.UTF-8"}) as process:
+            running = TrinoServer(port, glue, s3, process.pid)
+            _wait_until_it_answers(running, process, folder / "trino.log")
+            yield running
 
 
 def _config(folder: Path, port: int) -> dict[str, str]:
@@ -180,17 +176,6 @@ def _command(folder: Path) -> list[str]:
     ]
 
 
-def _glue(endpoint: str) -> Any:
-    return boto3.client(
-        "glue",
-        endpoint_url=endpoint,
-        aws_access_key_id=ACCESS_KEY,
-        aws_secret_access_key=SECRET_KEY,
-        region_name=REGION,
-        config=Config(retries={"max_attempts": 1}, connect_timeout=5),
-    )
-
-
 def _wait_until_it_answers(server: TrinoServer, process: "subprocess.Popen[bytes]", log: Path) -> None:
     """It says that it has started seconds before it knows of itself as a node that queries can run on."""
     deadline = time.monotonic() + _START_SECONDS
@@ -228,17 +213,6 @@ def _running(
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def _free_ports(count: int) -> list[int]:
-    """All at once, so that they differ."""
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind((HOST, 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 def _write(path: Path, properties: Mapping[str, str]) -> None:

@@ -2,30 +2,22 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from audit_pipeline.catalog.files import data_files
 from audit_pipeline.catalog.literals import literal
-from audit_pipeline.catalog.results import QueryStats, Result
+from audit_pipeline.catalog.results import QueryStats, SqlServer, add_stats
 from audit_pipeline.catalog.table import DayInTable
 from audit_pipeline.store.layout import file_owner
 from audit_pipeline.store.manifest import Manifest
 from audit_pipeline.store.objects import Store
 
-__all__ = ["SqlServer", "look_up_day"]
+__all__ = ["look_up_day"]
 
 #: Of one statement's sources. Athena takes 262,144 bytes, and does not say whether parameters count.
 _ROOM_BYTES: Final = 200_000
 #: The partition that a row's file is named after, None for a file that no run has written.
 _OWNER: Final = """regexp_extract("$path", '/([0-9]{4}-[0-9]{2}-[0-9]{2})(-[0-9]{5}|)[.]parquet$', 1)"""
-
-
-class SqlServer(Protocol):
-    """What runs statements in the SQL of Athena and Trino."""
-
-    def run(self, sql: str, parameters: Sequence[str | int] = ()) -> Result:
-        """Raises a subclass of :class:`audit_pipeline.errors.AuditPipelineError`."""
-        ...
 
 
 def look_up_day(server: SqlServer, database: str, table: str, lake: Store, manifest: Manifest) -> DayInTable:
@@ -50,7 +42,7 @@ def look_up_day(server: SqlServer, database: str, table: str, lake: Store, manif
         rows_owned=owned,
         rows_of_date=by_hour.total(),
         rows_by_hour={hour: rows for hour, rows in sorted(by_hour.items()) if rows},
-        stats=_sum(stats),
+        stats=add_stats(stats) if stats else None,
     )
 
 
@@ -79,17 +71,3 @@ def _batches(sources: Sequence[str]) -> Iterator[Sequence[str]]:
         size += length
     if some:
         yield some
-
-
-def _sum(stats: Sequence[QueryStats]) -> QueryStats | None:
-    """Of several queries as of one; None where there was nothing to ask for."""
-    if not stats:
-        return None
-    scanned = [one.bytes_scanned for one in stats if one.bytes_scanned is not None]
-    costs = [one.cost_usd for one in stats if one.cost_usd is not None]
-    return QueryStats(
-        seconds=sum(one.seconds for one in stats),
-        bytes_scanned=sum(scanned) if scanned else None,
-        cost_usd=sum(costs) if costs else None,
-        query_id=", ".join(one.query_id for one in stats if one.query_id) or None,
-    )

@@ -5,6 +5,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from botocore.model import StructureShape
+
 from audit_pipeline.catalog.aws import aws_errors
 from audit_pipeline.catalog.comparison import check_is_same_table, new_columns
 from audit_pipeline.catalog.definition import SERDE, TEMPLATE, Column, TableDefinition, glue_column, glue_table_input
@@ -92,10 +94,9 @@ def _columns(columns: Any) -> tuple[Column, ...]:
 
 def _input_of(glue: "GlueClient", table: Mapping[str, Any]) -> dict[str, Any]:
     """What GetTable gave, without that which UpdateTable does not take."""
-    shape = glue.meta.service_model.operation_model("UpdateTable").input_shape
-    assert shape is not None
-    taken = shape.members["TableInput"].members  # type: ignore[attr-defined]
-    return {name: value for name, value in table.items() if name in taken}
+    shape = glue.meta.service_model.shape_for("TableInput")
+    assert isinstance(shape, StructureShape)
+    return {name: value for name, value in table.items() if name in shape.members}
 
 
 def _updated(current: Mapping[str, Any], definition: TableDefinition, added: Sequence[Column]) -> dict[str, Any]:

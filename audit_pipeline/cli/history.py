@@ -31,7 +31,7 @@ def history(
     last: OptionalLast = None,
     sources: Sources = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the last changes, this many.")] = None,
-    format: Annotated[Literal["table", "json"], typer.Option(help="JSON has one object a change.")] = "table",  # noqa: A002
+    form: Annotated[Literal["table", "json"], typer.Option("--format", help="JSON has one object a change.")] = "table",
     full: Full = False,
 ) -> None:
     """Show what happened to an entity and to what belongs to it, the earliest change first.
@@ -45,7 +45,7 @@ def history(
     settings = load_query_settings()
     first, last = choose_range(settings, first, last)
     entries = last_changes(settings, entity_type, entity_id, first, last, sources=sources or None, limit=limit)
-    if format == "json":
+    if form == "json":
         for entry in entries:
             print_json(_as_json(entry))
         return

@@ -58,7 +58,7 @@ def query(
         Literal["next", "previous"], typer.Option(help="Which page --cursor asks for: the one after it or before it.")
     ] = "next",
     order: Annotated[Literal["asc", "desc"], typer.Option(help="The earliest or the latest first.")] = "desc",
-    format: Annotated[Format, typer.Option(help="How to write the rows.")] = Format.TABLE,  # noqa: A002
+    form: Annotated[Format, typer.Option("--format", help="How to write the rows.")] = Format.TABLE,
     output: Output = None,
     every: Annotated[
         bool, typer.Option("--all", help="Write every row to --output, in bounded memory; pages do not matter then.")
@@ -74,9 +74,9 @@ def query(
     from audit_pipeline.query import AuditLogClient, AuditLogQuery
     from audit_pipeline.settings import load_query_settings
 
-    check_output(format, output)
+    check_output(form, output)
     if every:
-        _check_all(format, output, limit, cursor)
+        _check_all(form, output, limit, cursor)
     settings = load_query_settings()
     first, last = choose_range(settings, first, last)
     asked = AuditLogQuery(
@@ -101,13 +101,13 @@ def query(
     with AuditLogClient(settings) as client, named_by_option():
         if every:
             assert output is not None
-            _export(client, asked, format, output)
+            _export(client, asked, form, output)
             return
         page = stoppable(lambda cancelled: client.query(asked, cancelled=cancelled))
-    if format is Format.TABLE:
+    if form is Format.TABLE:
         _show(page, first, last, full)
     else:
-        write_rows(as_rows(page.items), format, output)
+        write_rows(as_rows(page.items), form, output)
     print_stats(len(page.items), page.stats)
     _tell_pages(page, first, last)
 
@@ -128,21 +128,21 @@ def as_rows(items: "Sequence[AuditLogItem]") -> "pa.Table":
     return pa.Table.from_pylist(rows, EXPORT_SCHEMA)
 
 
-def _check_all(format: Format, output: Path | None, limit: int | None, cursor: str | None) -> None:  # noqa: A002
-    if format is Format.TABLE or output is None:
+def _check_all(form: Format, output: Path | None, limit: int | None, cursor: str | None) -> None:
+    if form is Format.TABLE or output is None:
         raise typer.BadParameter("--all needs --format json, csv or parquet, and --output")
     if limit is not None or cursor is not None:
         raise typer.BadParameter("--all writes every row: leave out --limit and --cursor")
 
 
-def _export(client: "AuditLogClient", asked: "AuditLogQuery", format: Format, output: Path) -> None:  # noqa: A002
+def _export(client: "AuditLogClient", asked: "AuditLogQuery", form: Format, output: Path) -> None:
     written: dict[Format, Literal["jsonl", "csv", "parquet"]] = {
         Format.JSON: "jsonl",
         Format.CSV: "csv",
         Format.PARQUET: "parquet",
     }
     with _working(f"writing {output}"):
-        rows = stoppable(lambda cancelled: client.export(asked, output, written[format], cancelled=cancelled))
+        rows = stoppable(lambda cancelled: client.export(asked, output, written[form], cancelled=cancelled))
     print(printable(f"{rows:,} rows in {output}"))
 
 

@@ -44,16 +44,16 @@ Output = Annotated[
 Full = Annotated[bool, typer.Option("--full", help="Show long texts whole.")]
 
 
-def check_output(format: Format, output: Path | None) -> None:  # noqa: A002
-    if format is Format.TABLE and output is not None:
+def check_output(form: Format, output: Path | None) -> None:
+    if form is Format.TABLE and output is not None:
         raise typer.BadParameter("--output takes --format json, csv or parquet")
-    if format is Format.PARQUET and output is None and sys.stdout.isatty():
+    if form is Format.PARQUET and output is None and sys.stdout.isatty():
         raise typer.BadParameter("--format parquet is not for a terminal: give --output")
 
 
-def write_rows(rows: "pa.Table", format: Format, output: Path | None) -> None:  # noqa: A002
+def write_rows(rows: "pa.Table", form: Format, output: Path | None) -> None:
     """To stdout, and nothing else there, or to a file, which appears when it is whole."""
-    data = {Format.JSON: _json_lines, Format.CSV: _csv, Format.PARQUET: _parquet}[format](_with_unique_names(rows))
+    data = {Format.JSON: _json_lines, Format.CSV: _csv, Format.PARQUET: _parquet}[form](_with_unique_names(rows))
     if output is not None:
         _put(output, data)
     elif sys.stdout.isatty():

@@ -12,7 +12,7 @@ __all__ = ["sql"]
 
 def sql(
     statement: Annotated[str, typer.Argument(metavar="SQL", help="One query: SELECT … or WITH …", show_default=False)],
-    format: Annotated[Format, typer.Option(help="How to write the rows.")] = Format.TABLE,  # noqa: A002
+    form: Annotated[Format, typer.Option("--format", help="How to write the rows.")] = Format.TABLE,
     output: Output = None,
     full: Full = False,
 ) -> None:
@@ -25,11 +25,11 @@ def sql(
     from audit_pipeline.query.adhoc import run_sql
     from audit_pipeline.settings import load_query_settings
 
-    check_output(format, output)
+    check_output(form, output)
     settings = load_query_settings()
     result = stoppable(lambda cancelled: run_sql(settings, statement, cancelled=cancelled))
-    if format is Format.TABLE:
+    if form is Format.TABLE:
         show_rows(result.table, full=full)
     else:
-        write_rows(result.table, format, output)
+        write_rows(result.table, form, output)
     print_stats(result.table.num_rows, result.stats)

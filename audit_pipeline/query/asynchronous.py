@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from datetime import date
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["AsyncAuditLogClient"]
 
 _T = TypeVar("_T")
-_END = object()
 
 
 class AsyncAuditLogClient:
@@ -51,15 +51,10 @@ class AsyncAuditLogClient:
         await asyncio.to_thread(self._client.close)
 
     async def query(self, query: AuditLogQuery) -> Page:
-        cancelled = threading.Event()
-        try:
-            return await asyncio.to_thread(self._client.query, query, cancelled=cancelled)
-        except asyncio.CancelledError:
-            cancelled.set()
-            raise
+        return await _stoppable(lambda cancelled: self._client.query(query, cancelled=cancelled))
 
     def iterate(self, query: AuditLogQuery) -> AsyncIterator[AuditLogItem]:
-        return _each(lambda: self._client.iterate(query))
+        return _each(lambda cancelled: self._client.iterate(query, cancelled=cancelled))
 
     def history(
         self,
@@ -69,7 +64,8 @@ class AsyncAuditLogClient:
         to_date: date,
         sources: Collection[str] | None = None,
     ) -> AsyncIterator[HistoryEntry]:
-        return _each(lambda: self._client.history(entity_type, entity_id, from_date, to_date, sources))
+        of = (entity_type, entity_id, from_date, to_date, sources)
+        return _each(lambda cancelled: self._client.history(*of, cancelled=cancelled))
 
     async def to_arrow(self, query: AuditLogQuery) -> pa.Table:
         return await asyncio.to_thread(self._client.to_arrow, query)
@@ -81,11 +77,26 @@ class AsyncAuditLogClient:
         return await asyncio.to_thread(self._client.to_polars, query)
 
     async def export(self, query: AuditLogQuery, path: Path | str, format: ExportFormat) -> int:  # noqa: A002
-        return await asyncio.to_thread(self._client.export, query, path, format)
+        return await _stoppable(lambda cancelled: self._client.export(query, path, format, cancelled=cancelled))
 
 
-async def _each(start: Callable[[], Iterator[_T]]) -> AsyncIterator[_T]:
+async def _stoppable(work: Callable[[threading.Event], _T]) -> _T:
+    """What ``work`` returns, done in a thread; where the task is cancelled, so is the work."""
+    cancelled = threading.Event()
+    try:
+        return await asyncio.to_thread(work, cancelled)
+    except asyncio.CancelledError:
+        cancelled.set()
+        raise
+
+
+async def _each(start: Callable[[threading.Event], Iterator[_T]]) -> AsyncIterator[_T]:
     """The items of an iterator that blocks, each taken in a thread."""
-    items = start()
-    while (item := await asyncio.to_thread(next, items, _END)) is not _END:
-        yield item  # type: ignore[misc]
+    cancelled = threading.Event()
+    items = start(cancelled)
+    try:
+        while found := await asyncio.to_thread(lambda: list(islice(items, 1))):
+            yield found[0]
+    except asyncio.CancelledError:
+        cancelled.set()
+        raise

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 import pyarrow as pa
 
-from audit_pipeline.catalog.results import QueryStats
+from audit_pipeline.catalog.results import QueryStats, add_stats
 from audit_pipeline.errors import QueryError, SettingsError
 from audit_pipeline.query.backends import Backend, Reader, open_backend
 from audit_pipeline.query.cursor import CursorCodec, Position
@@ -147,9 +147,11 @@ class AuditLogClient:
 
     def statement(self, query: AuditLogQuery) -> Statement:
         """What would be sent for a page, for those who want to see it or to explain it."""
-        query.check(self._limits)
+        self._check(query)
         position = self._cursors.decode(query.cursor, query) if query.cursor else None
-        sources = self._backend.reader(query.days, query.sources).sources or sorted(query.sources or ["-"])
+        sources = query.sources or self._backend.reader(query.days, None).sources
+        if not sources:
+            raise QueryError(f"no source has rows from {query.from_date} to {query.to_date}: there is nothing to ask")
         return self._build(query, sources, _span(query, position), position, query.limit + 1)
 
     def _check(self, query: AuditLogQuery) -> None:
@@ -177,7 +179,7 @@ class AuditLogClient:
                 stats.append(result.stats)
                 if len(items) > query.limit:
                     break
-        return items, _sum(stats)
+        return items, add_stats(stats)
 
     def _spans(self, query: AuditLogQuery, position: Position | None) -> Iterator[Span]:
         """What is to be read, cut into windows in the order of reading."""
@@ -239,17 +241,3 @@ def _span(query: AuditLogQuery, position: Position | None) -> Span:
         return whole
     at = position.timestamp_ms
     return Span(whole.start, at + 1) if reads_descending(query) else Span(at, whole.end)
-
-
-def _sum(stats: list[QueryStats]) -> QueryStats:
-    def total(values: list[float | int | None]) -> float | int | None:
-        known = [value for value in values if value is not None]
-        return sum(known) if known else None
-
-    scanned = total([s.bytes_scanned for s in stats])
-    return QueryStats(
-        seconds=sum(s.seconds for s in stats),
-        bytes_scanned=None if scanned is None else int(scanned),
-        cost_usd=total([s.cost_usd for s in stats]),
-        query_id=stats[-1].query_id if stats else None,
-    )

@@ -16,6 +16,7 @@ _T = TypeVar("_T")
 #: A run that commits while a query reads may replace files between listing and reading them.
 _ATTEMPTS: Final = 3
 _CANCEL_POLL_SECONDS: Final = 0.05
+_CANCELLED: Final = "the query was cancelled by its caller"
 
 
 class FilesError(QueryError):
@@ -25,15 +26,17 @@ class FilesError(QueryError):
 @contextmanager
 def running(connection: duckdb.DuckDBPyConnection, cancelled: threading.Event | None) -> Iterator[None]:
     """Inside, what the connection does is interrupted as soon as ``cancelled`` is set, and its errors become ours."""
+    if cancelled is not None and cancelled.is_set():
+        raise QueryCancelledError(_CANCELLED)
     with _interrupting(connection, cancelled):
         try:
             yield
         except duckdb.InterruptException as error:
-            raise QueryCancelledError("the query was cancelled") from error
+            raise QueryCancelledError(_CANCELLED) from error
         except (duckdb.IOException, OSError) as error:
             # once rows flow, Arrow makes an OSError of whatever happens in DuckDB
             if cancelled is not None and cancelled.is_set():
-                raise QueryCancelledError("the query was cancelled") from error
+                raise QueryCancelledError(_CANCELLED) from error
             raise FilesError(_told(error)) from error
         except duckdb.Error as error:
             raise QueryError(_told(error)) from error

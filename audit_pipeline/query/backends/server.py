@@ -3,12 +3,12 @@
 import threading
 from collections.abc import Collection, Sequence
 from datetime import date, timedelta
-from typing import Final, Protocol
+from typing import Final
 
 from sqlglot import exp
 
 from audit_pipeline.catalog.files import data_files
-from audit_pipeline.catalog.results import Result
+from audit_pipeline.catalog.results import Result, SqlServer
 from audit_pipeline.query.errors import InvalidQueryError
 from audit_pipeline.query.sql import Dialect, Statement
 from audit_pipeline.settings import QuerySettings
@@ -21,19 +21,13 @@ __all__ = ["AthenaBackend", "TrinoBackend"]
 _MOST_SOURCES: Final = 1000
 
 
-class _Server(Protocol):
-    def run(
-        self, sql: str, parameters: Sequence[str | int] = (), *, cancelled: threading.Event | None = None
-    ) -> Result: ...
-
-
 class _ServerBackend:
     dialect: Dialect
     longest_text: int | None = None
     #: Each statement has its start-up time, and in Athena its least price: one answers the whole page.
     windows: Sequence[timedelta] = ()
 
-    def __init__(self, settings: QuerySettings, server: _Server) -> None:
+    def __init__(self, settings: QuerySettings, server: SqlServer) -> None:
         self._lake = open_store(settings.lake_url)
         self._server = server
         self.table = exp.table_(settings.table, db=settings.database)
@@ -51,7 +45,7 @@ class _ServerBackend:
 
 
 class _Reader:
-    def __init__(self, server: _Server, dialect: Dialect, sources: Sequence[str]) -> None:
+    def __init__(self, server: SqlServer, dialect: Dialect, sources: Sequence[str]) -> None:
         self._server = server
         self._dialect: Dialect = dialect
         self.sources = sources
