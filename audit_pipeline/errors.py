@@ -3,12 +3,14 @@
 __all__ = [
     "AuditPipelineError",
     "ConservationError",
+    "FailedCheckError",
     "GraceMismatchError",
     "LostLockError",
     "PartitionBusyError",
     "QueryCancelledError",
     "QueryError",
     "RawChangedError",
+    "RawVanishedError",
     "SettingsError",
     "StoreError",
     "TableMismatchError",
@@ -31,6 +33,10 @@ class RawChangedError(StoreError):
     """A raw object changed or vanished between being listed and being read: run the partition again."""
 
 
+class RawVanishedError(AuditPipelineError):
+    """Raw objects that an earlier run of the partition read are gone: running it again would drop what they gave."""
+
+
 class GraceMismatchError(AuditPipelineError):
     """The lake was written with another grace, which decides who owns what."""
 
@@ -45,6 +51,10 @@ class LostLockError(AuditPipelineError):
 
 class ConservationError(AuditPipelineError):
     """A run could not show that every event and row it read is accounted for; nothing was committed."""
+
+
+class FailedCheckError(AuditPipelineError):
+    """A critical check failed: the day is held back from the table. The check's own evaluation says why."""
 
 
 class QueryError(AuditPipelineError):

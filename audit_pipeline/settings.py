@@ -62,6 +62,35 @@ class Settings(QuerySettings):
         default=1, ge=0, le=23, description="hours of the next delivery day that still belong to a partition"
     )
     days_per_run: int = Field(default=1, ge=1, le=366, description="days that one Dagster run of a backfill handles")
+    quality_suite: Path | None = Field(
+        default=None, description="file (.yaml or .py) with expectations of your own (default: only the built-in ones)"
+    )
+    quarantine_warn_share: float = Field(
+        default=0.01, ge=0, le=1, description="share of a day's events in quarantine above which its check warns"
+    )
+    quarantine_error_share: float = Field(
+        default=0.5, ge=0, le=1, description="share of a day's events in quarantine above which its table is held back"
+    )
+    late_days: int = Field(default=3, ge=1, le=366, description="newest days that are watched for late files all day")
+    late_sweep_days: int = Field(default=30, ge=1, le=3660, description="newest days that are looked at once a day")
+    late_settle_minutes: int = Field(
+        default=5, ge=0, le=1440, description="minutes without a further file before a late one makes its day run again"
+    )
+    late_max_runs: int = Field(default=5, ge=1, le=100, description="runs that one look at late files may ask for")
+    deadline_hours: int = Field(
+        default=6, ge=1, le=720, description="hours after its end (UTC) by which a day must be in the table"
+    )
+    alert_file: Path | None = Field(
+        default=None, description="JSON Lines file of all alerts (default: alerts.jsonl in DAGSTER_HOME)"
+    )
+    alert_sns_topic_arn: str | None = Field(
+        default=None, pattern="^arn:[^:]+:sns:[^:]+:[0-9]+:[A-Za-z0-9_.-]+$", description="SNS topic that alerts go to"
+    )
+    alert_slack_token: SecretStr | None = Field(default=None, description="token of the Slack app that posts alerts")
+    alert_slack_channel: str | None = Field(default=None, description="Slack channel that alerts are posted to")
+    alert_webhook_url: SecretStr | None = Field(
+        default=None, description="http(s) URL that alerts are posted to as JSON"
+    )
 
     @field_validator("start_date", mode="before")
     @classmethod

@@ -84,9 +84,10 @@ class Lake:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encode(data))
 
-    def run(self, partition: date = FIRST, **changed: Any) -> Manifest:
+    def run(self, partition: date = FIRST, *, accept_vanished_raw: bool = False, **changed: Any) -> Manifest:
         given = {"start_date": self.first, "grace_hours": self.grace, "workers": 1} | self.settings | changed
-        return run_partition(Settings(raw_url=str(self.raw), lake_url=str(self.path), **given), partition)
+        settings = Settings(raw_url=str(self.raw), lake_url=str(self.path), **given)
+        return run_partition(settings, partition, accept_vanished_raw=accept_vanished_raw)
 
     def files(self, folder: str = "auditlog_parquet") -> dict[str, bytes]:
         """The files under a folder of the lake, by path relative to the lake."""

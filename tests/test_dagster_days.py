@@ -247,15 +247,15 @@ def test_the_check_alone_passes_where_nothing_was_changed(instance: Instance) ->
 def test_where_conservation_fails_the_table_is_not_materialized(
     deployment: Deployment, instance: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def run_and_tamper(settings: Settings, partition: date, *, run_id: str) -> Manifest:
-        manifest = run_partition(settings, partition, run_id=run_id)
+    def run_and_tamper(settings: Settings, partition: date, **run: Any) -> Manifest:
+        manifest = run_partition(settings, partition, **run)
         lose_a_file(deployment)
         return manifest
 
     monkeypatch.setattr(days, "run_partition", run_and_tamper)
     result = instance.run("2026-05-01")
     assert not result.success
-    assert "2026-05-01: ConservationError: check conservation failed" in failure_text(result)
+    assert "2026-05-01: FailedCheckError: check conservation failed" in failure_text(result)
     assert [instance.statuses(asset)["2026-05-01"] for asset in ASSETS] == ["MATERIALIZED", "MATERIALIZED", "FAILED"]
     assert not instance.evaluation(CONSERVATION, "2026-05-01").passed
 
@@ -304,11 +304,11 @@ def test_a_raw_object_that_changes_under_the_run_makes_it_run_again(
 ) -> None:
     attempts: list[date] = []
 
-    def fail_once(settings: Settings, partition: date, *, run_id: str) -> Manifest:
+    def fail_once(settings: Settings, partition: date, **run: Any) -> Manifest:
         attempts.append(partition)
         if attempts == [date(2026, 5, 1), date(2026, 5, 2)]:
             raise RawChangedError("it changed")
-        return run_partition(settings, partition, run_id=run_id)
+        return run_partition(settings, partition, **run)
 
     monkeypatch.setattr(days, "run_partition", fail_once)
     result = instance.run(*DAYS)
@@ -318,7 +318,7 @@ def test_a_raw_object_that_changes_under_the_run_makes_it_run_again(
     assert instance.all_statuses() == ALL_MATERIALIZED
     for day in DAYS:
         assert [len(instance.materializations(asset, day)) for asset in ASSETS] == [1, 1, 1]
-        assert [len(instance.check_history(check, day)) for check in CHECKS] == [1, 1]
+        assert [len(instance.check_history(check, day)) for check in CHECKS] == [1] * len(CHECKS)
 
 
 def test_a_failure_that_stays_is_reported_after_the_retries(
@@ -326,7 +326,7 @@ def test_a_failure_that_stays_is_reported_after_the_retries(
 ) -> None:
     attempts: list[date] = []
 
-    def fail(settings: Settings, partition: date, *, run_id: str) -> Manifest:
+    def fail(settings: Settings, partition: date, **run: Any) -> Manifest:
         attempts.append(partition)
         raise RawChangedError("it changed")
 
@@ -341,7 +341,7 @@ def test_a_failure_that_stays_is_reported_after_the_retries(
 def test_a_defect_of_the_pipeline_fails_the_day_with_its_cause(
     instance: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def defect(settings: Settings, partition: date, *, run_id: str) -> Manifest:
+    def defect(settings: Settings, partition: date, **run: Any) -> Manifest:
         raise KeyError("a defect")
 
     monkeypatch.setattr(days, "run_partition", defect)
@@ -454,8 +454,8 @@ def test_the_bad_day_can_be_run_again_when_it_is_mended(deployment: Deployment, 
 def test_a_failed_check_in_a_run_of_several_days_stops_only_its_day(
     deployment: Deployment, instance: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def run_and_tamper(settings: Settings, partition: date, *, run_id: str) -> Manifest:
-        manifest = run_partition(settings, partition, run_id=run_id)
+    def run_and_tamper(settings: Settings, partition: date, **run: Any) -> Manifest:
+        manifest = run_partition(settings, partition, **run)
         if partition == date(2026, 5, 1):
             lose_a_file(deployment)
         return manifest

@@ -3,7 +3,7 @@
 import re
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -13,7 +13,7 @@ from dagster_cloud_cli.config.models import load_dagster_cloud_yaml
 from dagster_harness import REPOSITORY, Deployment, subprocess_environment
 
 from audit_pipeline.orchestration.build import build_defs
-from audit_pipeline.orchestration.names import ASSETS, CHECKS, JOB, SCHEDULE
+from audit_pipeline.orchestration.names import ASSETS, CHECKS, JOB
 from audit_pipeline.orchestration.resources import AuditLake
 
 #: Ends the interpreter when anything connects, resolves a name, or makes a folder.
@@ -81,7 +81,7 @@ def defs(settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> dg.Defini
     return build_defs()
 
 
-def test_the_assets_stand_in_a_row_with_daily_partitions_in_utc_from_the_start_date(defs: dg.Definitions) -> None:
+def test_the_assets_stand_in_a_row_with_daily_partitions_in_utc_until_today(defs: dg.Definitions) -> None:
     graph = defs.resolve_asset_graph()
     raw, parquet, table = (graph.get(dg.AssetKey(asset)) for asset in ASSETS)
     assert (raw.parent_keys, parquet.parent_keys, table.parent_keys) == (set(), {raw.key}, {parquet.key})
@@ -89,7 +89,7 @@ def test_the_assets_stand_in_a_row_with_daily_partitions_in_utc_from_the_start_d
         partitions = asset.partitions_def
         assert isinstance(partitions, dg.DailyPartitionsDefinition)
         assert (partitions.timezone, partitions.get_first_partition_key()) == ("UTC", "2026-05-01")
-        assert partitions.get_last_partition_key() == str(datetime.now(UTC).date() - timedelta(days=1))
+        assert partitions.get_last_partition_key() == str(datetime.now(UTC).date())
     assert {key.name: key.asset_key.to_user_string() for key in graph.asset_check_keys} == dict(CHECKS)
 
 
@@ -105,21 +105,6 @@ def test_a_backfill_takes_as_many_days_a_run_as_the_setting_says(monkeypatch: py
 def test_the_job_runs_in_one_process(defs: dg.Definitions) -> None:
     assert defs.resolve_job_def(JOB).executor_def is dg.in_process_executor
     assert defs.resolve_implicit_global_asset_job_def().executor_def is dg.in_process_executor
-
-
-@pytest.mark.parametrize(("grace_hours", "at"), [(0, "00:30"), (1, "01:30"), (3, "03:30")])
-def test_the_schedule_takes_yesterday_half_an_hour_after_its_grace_hours(
-    settings: dict[str, str], monkeypatch: pytest.MonkeyPatch, grace_hours: int, at: str
-) -> None:
-    for name, value in (settings | {"AUDIT_GRACE_HOURS": str(grace_hours)}).items():
-        monkeypatch.setenv(name, value)
-    schedule = build_defs().resolve_schedule_def(SCHEDULE)
-    assert (schedule.execution_timezone or "UTC", schedule.default_status.value) == ("UTC", "STOPPED")
-    tick = datetime.fromisoformat(f"2026-05-03T{at}:00+00:00")
-    hour, minute = (int(part) for part in at.split(":"))
-    assert schedule.cron_schedule == f"{minute} {hour} * * *"
-    (request,) = schedule.evaluate_tick(dg.build_schedule_context(scheduled_execution_time=tick)).run_requests or ()
-    assert request.partition_key == "2026-05-02"
 
 
 def test_a_resource_can_be_replaced(defs: dg.Definitions) -> None:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dagster_harness import DAYS, Deployment, subprocess_environment
@@ -11,15 +12,18 @@ from dagster_harness import DAYS, Deployment, subprocess_environment
 from audit_pipeline.errors import SettingsError
 from audit_pipeline.orchestration import days as day_work
 from audit_pipeline.orchestration.launch import DayResult, check_results, materialize
-from audit_pipeline.orchestration.names import ASSETS, CONSERVATION, HOUR_COVERAGE
+from audit_pipeline.orchestration.names import ASSETS, CHECKS, CONSERVATION, HOUR_COVERAGE
+from audit_pipeline.settings import Settings
 from audit_pipeline.store.locks import Locks
 from audit_pipeline.store.objects import open_store
 
 FIRST, SECOND, LAST = (date.fromisoformat(day) for day in DAYS)
 
-#: Each day of the examples has hours without objects.
+#: Each day of the examples has hours without objects, and values that the quality checks warn of.
+ODD_VALUES = ("known_actor_types", "known_actions", "before_after_are_json_objects", "update_has_before_and_after")
 SUCCEEDED = [
-    DayResult(day, succeeded=True, failed_checks=(HOUR_COVERAGE,), error=None) for day in (FIRST, SECOND, LAST)
+    DayResult(day, succeeded=True, failed_checks=(), warnings=(HOUR_COVERAGE, *ODD_VALUES, *more), error=None)
+    for day, more in ((FIRST, ("quarantine_share",)), (SECOND, ("quarantine_share",)), (LAST, ()))
 ]
 
 
@@ -53,7 +57,7 @@ def test_the_days_that_end_are_told_before_the_next_begin(
     monkeypatch.setattr(
         day_work,
         "run_partition",
-        lambda s, d, run_id: order.append(f"run {d.day}") or run_partition(s, d, run_id=run_id),
+        lambda s, d, **run: order.append(f"run {d.day}") or run_partition(s, d, **run),
     )
     materialize(FIRST, SECOND, on_day=lambda result: order.append(f"told {result.partition.day}"))
     assert order == ["run 1", "told 1", "run 2", "told 2"]
@@ -69,7 +73,7 @@ def test_a_day_that_fails_is_told_with_its_error_and_the_others_go_on(
         locks.acquire(f"partition={SECOND}")
         first, second, last = materialize(FIRST, LAST)
     assert [first, last] == [SUCCEEDED[0], SUCCEEDED[2]]
-    assert (second.succeeded, second.failed_checks) == (False, (HOUR_COVERAGE,))
+    assert (second.succeeded, second.failed_checks, second.warnings) == (False, (), (HOUR_COVERAGE,))
     assert (second.error or "").startswith("PartitionBusyError: partition=2026-05-02 is being written by another run")
     assert materialize(SECOND, SECOND) == [SUCCEEDED[1]]
 
@@ -77,25 +81,27 @@ def test_a_day_that_fails_is_told_with_its_error_and_the_others_go_on(
 def test_a_failed_conservation_check_is_told(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     run_partition = day_work.run_partition
 
-    def run_and_lose(settings: object, partition: date, run_id: str) -> object:
-        manifest = run_partition(settings, partition, run_id=run_id)  # type: ignore[arg-type]
+    def run_and_lose(settings: Settings, partition: date, **run: Any) -> object:
+        manifest = run_partition(settings, partition, **run)
         deployment.data_files(str(partition))[0].unlink()
         return manifest
 
     monkeypatch.setattr(day_work, "run_partition", run_and_lose)
     (result,) = materialize(FIRST, FIRST)
-    assert (result.succeeded, result.failed_checks) == (False, (HOUR_COVERAGE, CONSERVATION))
-    assert (result.error or "").startswith("ConservationError: check conservation failed")
+    assert (result.succeeded, result.failed_checks, result.warnings) == (False, (CONSERVATION,), (HOUR_COVERAGE,))
+    assert (result.error or "").startswith("FailedCheckError: check conservation failed")
 
 
 def test_the_newest_results_of_the_checks_are_told_by_day(deployment: Deployment) -> None:
     materialize(FIRST, FIRST)
-    none = {HOUR_COVERAGE: None, CONSERVATION: None}
-    assert check_results(FIRST, SECOND) == {FIRST: {HOUR_COVERAGE: False, CONSERVATION: True}, SECOND: none}
+    results = check_results(FIRST, SECOND)
+    assert results[SECOND] == dict.fromkeys(CHECKS)
+    warn = {HOUR_COVERAGE, *ODD_VALUES, "quarantine_share"}
+    assert results[FIRST] == {check: "warns" if check in warn else "passed" for check in CHECKS}
     deployment.data_files(DAYS[0])[0].unlink()
     with deployment.instance() as instance:
         instance.run(DAYS[0], check=CONSERVATION)
-    assert check_results(FIRST, FIRST) == {FIRST: {HOUR_COVERAGE: False, CONSERVATION: False}}
+    assert check_results(FIRST, FIRST)[FIRST] == {**results[FIRST], CONSERVATION: "failed"}
 
 
 def test_without_dagster_home_nothing_is_run_and_no_results_are_known(
@@ -147,11 +153,11 @@ from audit_pipeline.orchestration.launch import materialize
 
 run_partition = days.run_partition
 
-def run_or_stop(settings, partition, *, run_id):
+def run_or_stop(settings, partition, **run):
     if partition == date(2026, 5, 2):
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(20)
-    return run_partition(settings, partition, run_id=run_id)
+    return run_partition(settings, partition, **run)
 
 days.run_partition = run_or_stop
 try:

@@ -55,7 +55,7 @@ def change_raw(lake: Lake) -> None:
     """Afterwards D has no event of ``bill``, no late one of DAY2, nothing to quarantine, and a new source."""
     events = [event(f"3-{n}", time=at(D, n), source=("shop", "crm")[n % 2]) for n in range(7)]
     lake.write(key(D), zipped("".join(events) + event("new", time=at(DAY1), source="web")))
-    (lake.raw / key(D, 11, "unreadable")).unlink()
+    lake.write(key(D, 11, "unreadable"), b"")
 
 
 def copy_of(lake: Lake, root: Path) -> Lake:

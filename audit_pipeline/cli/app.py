@@ -13,6 +13,7 @@ from audit_pipeline.cli.exits import MEANINGS, ExitCode, exit_code_of
 from audit_pipeline.cli.history import history
 from audit_pipeline.cli.materialize import materialize
 from audit_pipeline.cli.output import printable
+from audit_pipeline.cli.quality import quality
 from audit_pipeline.cli.quarantine import quarantine
 from audit_pipeline.cli.query import query
 from audit_pipeline.cli.simulate import simulate
@@ -66,7 +67,7 @@ def _unwrapped(text: str) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
-for _command in (simulate, materialize, status, quarantine, query, history, sql, ddl, demo):
+for _command in (simulate, materialize, status, quarantine, quality, query, history, sql, ddl, demo):
     # a query may begin with a comment, which looks like an option
     _context = {"ignore_unknown_options": _command is sql}
     app.command(help=_unwrapped(_command.__doc__ or ""), epilog=_EPILOG, context_settings=_context)(_command)

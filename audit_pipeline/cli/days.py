@@ -1,21 +1,25 @@
 """What is known of each day: its manifest, its checks, and whether raw has changed since it ran."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from audit_pipeline.engines.plan import list_inputs
 from audit_pipeline.errors import SettingsError
 from audit_pipeline.settings import Settings
+from audit_pipeline.store.changes import RawChanges
 from audit_pipeline.store.layout import MANIFEST_PREFIX
-from audit_pipeline.store.manifest import InputObject, Manifest, read_manifest
-from audit_pipeline.store.objects import ObjectInfo, Store, open_store
+from audit_pipeline.store.manifest import Manifest, read_manifest
+from audit_pipeline.store.objects import Store, open_store
 
-__all__ = ["DayStatus", "RawChanges", "choose_days", "days_between", "open_lake", "open_raw", "survey", "yesterday"]
+if TYPE_CHECKING:
+    from audit_pipeline.orchestration.launch import CheckResult
+
+__all__ = ["DayStatus", "choose_days", "days_between", "open_lake", "open_raw", "survey", "today", "yesterday"]
 
 #: Days that are shown where no range is given.
 _DEFAULT_DAYS: Final = 31
@@ -23,35 +27,16 @@ _CONCURRENCY: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class RawChanges:
-    """Raw objects of the hours that a day reads, against those that its last run read."""
-
-    new: int = 0
-    changed: int = 0
-    vanished: int = 0
-
-    @classmethod
-    def between(cls, read: Iterable[InputObject], listed: Iterable[ObjectInfo]) -> "RawChanges":
-        before = {o.key: (o.size, o.e_tag) for o in read}
-        now = {o.key: (o.size, o.e_tag) for o in listed}
-        return cls(
-            new=len(now.keys() - before.keys()),
-            changed=sum(before[key] != now[key] for key in now.keys() & before.keys()),
-            vanished=len(before.keys() - now.keys()),
-        )
-
-    def __bool__(self) -> bool:
-        return bool(self.new or self.changed or self.vanished)
-
-
-@dataclass(frozen=True, slots=True)
 class DayStatus:
-    """One partition. ``manifest`` is None where it has not run; a check is None where it did not report."""
+    """One partition. ``manifest`` is None where it has not run; a check is None where it did not report.
+
+    ``checks`` say ``passed``, ``warns`` or ``failed``.
+    """
 
     partition: date
     manifest: Manifest | None
     raw: RawChanges
-    checks: Mapping[str, bool | None]
+    checks: Mapping[str, "CheckResult | None"]
 
     def to_json(self) -> dict[str, Any]:
         m = self.manifest
@@ -60,7 +45,11 @@ class DayStatus:
             "has_run": m is not None,
             **(numbers_of(m) if m else dict.fromkeys(_NUMBERS)),
             "checks": dict(self.checks),
-            "raw_changes": {"new": self.raw.new, "changed": self.raw.changed, "vanished": self.raw.vanished},
+            "raw_changes": {
+                "new": len(self.raw.new),
+                "changed": len(self.raw.changed),
+                "vanished": len(self.raw.vanished),
+            },
             "run_id": m and m.run_id,
             "finished_at": m and m.finished_at.isoformat(),
         }
@@ -119,9 +108,14 @@ def days_between(first: date, last: date) -> list[date]:
     return [first + timedelta(days=n) for n in range((last - first).days + 1)]
 
 
+def today() -> date:
+    """The day under way (UTC)."""
+    return datetime.now(UTC).date()
+
+
 def yesterday() -> date:
     """The newest day that is over (UTC)."""
-    return datetime.now(UTC).date() - timedelta(days=1)
+    return today() - timedelta(days=1)
 
 
 def open_raw(settings: Settings) -> Store:

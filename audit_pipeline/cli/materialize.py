@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
@@ -24,13 +24,25 @@ if TYPE_CHECKING:
 __all__ = ["exit_code_of_days", "materialize", "run_days"]
 
 
-def materialize(first: First, last: Last, as_json: AsJson = False) -> None:
+_AcceptVanishedRaw = Annotated[
+    bool,
+    typer.Option(
+        "--accept-vanished-raw",
+        help="Run days again whose raw objects are gone in part or whole, and drop the rows that those gave.",
+    ),
+]
+
+
+def materialize(
+    first: First, last: Last, as_json: AsJson = False, accept_vanished_raw: _AcceptVanishedRaw = False
+) -> None:
     """Run the assets and checks of these days through Dagster, with its storage in DAGSTER_HOME.
 
-    A day that ran before is run again and replaces its own files: with unchanged raw by the same bytes.
+    A day that ran before is run again and replaces its own files: with unchanged raw by the same bytes. A day whose raw
+    has expired meanwhile is left as it is, and fails.
     """
     check_order(first, last)
-    from audit_pipeline.cli.days import open_raw, yesterday
+    from audit_pipeline.cli.days import open_raw, today
     from audit_pipeline.settings import load_settings
 
     settings = load_settings()
@@ -38,12 +50,15 @@ def materialize(first: First, last: Last, as_json: AsJson = False) -> None:
     open_raw(settings)
     if first < settings.start_date:
         raise SettingsError(f"{first} is before the first partition: set AUDIT_START_DATE={first} to begin earlier")
-    if last > yesterday():
-        raise SettingsError(f"{last} is not over yet (UTC): the last day that can be materialized is {yesterday()}")
-    raise typer.Exit(exit_code_of_days(run_days(settings, first, last, as_json=as_json)))
+    if last > today():
+        raise SettingsError(f"{last} has not begun yet (UTC): the last day that can be materialized is {today()}")
+    results = run_days(settings, first, last, as_json=as_json, accept_vanished_raw=accept_vanished_raw)
+    raise typer.Exit(exit_code_of_days(results))
 
 
-def run_days(settings: "Settings", first: date, last: date, *, as_json: bool = False) -> "list[DayResult]":
+def run_days(
+    settings: "Settings", first: date, last: date, *, as_json: bool = False, accept_vanished_raw: bool = False
+) -> "list[DayResult]":
     """Materialize with a progress bar and a line for each finished day."""
     from audit_pipeline.orchestration.launch import materialize
 
@@ -61,21 +76,14 @@ def run_days(settings: "Settings", first: date, last: date, *, as_json: bool = F
             if is_interrupted():
                 raise KeyboardInterrupt
 
-        return materialize(first, last, on_day=show)
+        return materialize(first, last, on_day=show, accept_vanished_raw=accept_vanished_raw)
 
 
 def exit_code_of_days(results: "Sequence[DayResult]") -> ExitCode:
-    bad = [r for r in results if not r.succeeded or errors_of(r)]
+    bad = [r for r in results if not r.succeeded or r.failed_checks]
     if bad and all(_is_busy(r) for r in bad):
         return ExitCode.BUSY
     return ExitCode.FAILED if bad else ExitCode.OK
-
-
-def errors_of(result: "DayResult") -> list[str]:
-    """The failed checks that are more than a warning: a quiet hour is no error."""
-    from audit_pipeline.orchestration.names import WARNINGS
-
-    return [name for name in result.failed_checks if name not in WARNINGS]
 
 
 @dataclass(frozen=True)
@@ -92,16 +100,16 @@ class _Finished:
             "partition": str(self.result.partition),
             "succeeded": self.result.succeeded,
             "failed_checks": list(self.result.failed_checks),
+            "warnings": list(self.result.warnings),
             "error": self.result.error,
             **(numbers_of(self.manifest) if self.manifest else {}),
         }
 
     def line(self) -> Text:
-        errors = errors_of(self.result)
-        problems = [f"check {name} failed" for name in errors]
+        problems = [f"check {name} failed" for name in self.result.failed_checks]
         if not self.result.succeeded and (self.result.error or not problems):
             problems.insert(0, self.result.error or "the run failed")
-        warnings = [f"check {name} warns" for name in self.result.failed_checks if name not in errors]
+        warnings = [f"check {name} warns" for name in self.result.warnings]
         mark = ("✗ ", "bold red") if problems else ("✓ ", "green")
         return Text.assemble(mark, self._numbers(), *_told(problems, "red"), *_told(warnings, "yellow"))
 

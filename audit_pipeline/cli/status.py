@@ -11,6 +11,7 @@ from audit_pipeline.cli.output import count, print_json, printable, stdout_conso
 
 if TYPE_CHECKING:
     from audit_pipeline.cli.days import DayStatus
+    from audit_pipeline.orchestration.launch import CheckResult
 
 __all__ = ["status", "status_table"]
 
@@ -57,34 +58,39 @@ def _numbers(day: "DayStatus") -> list[Text]:
     ]
 
 
-def _checks(checks: Mapping[str, bool | None]) -> Text:
-    from audit_pipeline.orchestration.names import WARNINGS
-
-    failed = [name for name, passed in checks.items() if passed is False]
-    missing = [name for name, passed in checks.items() if passed is None]
-    if set(failed) - WARNINGS:
-        return Text(printable(f"{', '.join(failed)} failed"), style="bold red")
-    if failed:
-        return Text(printable(f"{', '.join(failed)} warns"), style="yellow")
+def _checks(checks: "Mapping[str, CheckResult | None]") -> Text:
+    for result, style in (("failed", "bold red"), ("warns", "yellow")):
+        names = [name for name, found in checks.items() if found == result]
+        if names:
+            told = "warn" if result == "warns" and len(names) > 1 else result
+            return Text(printable(f"{', '.join(names)} {told}"), style=style)
+    missing = [name for name, found in checks.items() if found is None]
     if missing:
-        return Text(printable(f"{', '.join(missing)} not reported"), style="yellow")
+        few = f"{len(missing)} of {len(checks)}" if len(missing) > 2 else ", ".join(missing)
+        return Text(printable(f"{few} not reported"), style="yellow")
     return Text(f"{len(checks)} passed", style="green") if checks else Text("—")
 
 
 def _raw(day: "DayStatus") -> Text:
     if day.manifest is None:
-        return Text(f"{day.raw.new:,} waiting") if day.raw.new else Text("empty")
+        return Text(f"{len(day.raw.new):,} waiting") if day.raw.new else Text("empty")
     changes = {"new": day.raw.new, "changed": day.raw.changed, "vanished": day.raw.vanished}
-    text = ", ".join(f"{number:,} {what}" for what, number in changes.items() if number)
+    text = ", ".join(f"{len(keys):,} {what}" for what, keys in changes.items() if keys)
     return Text(text, style="bold yellow") if text else Text("unchanged")
 
 
 def _print(lake_url: str, days: "Sequence[DayStatus]") -> None:
     console = stdout_console()
     console.print(status_table(f"lake {lake_url}", days))
-    changed = [day.partition for day in days if day.manifest and day.raw]
+    changed = [day.partition for day in days if day.manifest and day.raw and not day.raw.vanished]
+    vanished = [day.partition for day in days if day.manifest and day.raw.vanished]
     if changed:
         console.print(
             f"raw has changed since {len(changed)} of these days ran: "
             f"audit-pipeline materialize --from {changed[0]} --to {changed[-1]}"
+        )
+    if vanished:
+        console.print(
+            f"raw has vanished since {len(vanished)} of these days ran ({vanished[0]} to {vanished[-1]}): the table "
+            f"keeps what it gave, and they are not run again unless with --accept-vanished-raw"
         )

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from audit_pipeline import __version__
 from audit_pipeline.engines.commit import commit, paths_of_earlier_runs
 from audit_pipeline.engines.decoding import Share, Spilled, spill_all
-from audit_pipeline.engines.plan import list_inputs
+from audit_pipeline.engines.plan import list_inputs, refuse_vanished
 from audit_pipeline.engines.quarantining import quarantine_records, write_quarantine_file
 from audit_pipeline.engines.spill import scratch_folder
 from audit_pipeline.engines.standing import StandingFile, day_of, list_standing_files
@@ -34,6 +34,7 @@ from audit_pipeline.store.manifest import (
     ObjectCounts,
     OutputFile,
     QuarantineFile,
+    read_manifest,
 )
 from audit_pipeline.store.objects import ObjectInfo, Store, open_store
 from audit_pipeline.transform.duplicates import Tally
@@ -53,13 +54,16 @@ _WRITER_MB: Final = 320
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def run(settings: Settings, partition: date, run_id: str, progress: Progress) -> Manifest:
+def run(settings: Settings, partition: date, run_id: str, progress: Progress, *, accept_vanished_raw: bool) -> Manifest:
     """Run one partition and commit it."""
     raw, lake = open_store(settings.raw_url), open_store(settings.lake_url, create=True)
     with Locks(lake, owner=run_id) as locks, scratch_folder(settings.scratch_dir) as folder:
         locks.acquire(f"partition={partition}")
         scope = _agree_on_scope(settings, lake, locks, partition)
-        return _Run(settings, raw, lake, locks, scope, run_id, folder, progress).execute()
+        inputs = list_inputs(raw, partition, scope.grace_hours)
+        if not accept_vanished_raw:
+            refuse_vanished(read_manifest(lake, partition), inputs)
+        return _Run(settings, raw, lake, locks, scope, run_id, folder, progress).execute(inputs)
 
 
 def _agree_on_scope(settings: Settings, lake: Store, locks: Locks, partition: date) -> Scope:
@@ -85,9 +89,8 @@ class _Run:
     progress: Progress
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
-    def execute(self) -> Manifest:
+    def execute(self, inputs: Sequence[ObjectInfo]) -> Manifest:
         partition = self.scope.partition
-        inputs = list_inputs(self.raw, partition, self.scope.grace_hours)
         spilled = self._decode(inputs)
         days = {day for run_file in spilled.runs for day, _ in run_file.pieces}
         standing = list_standing_files(self.lake, partition, days)

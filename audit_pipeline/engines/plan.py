@@ -4,12 +4,18 @@ import itertools
 import logging
 from collections.abc import Sequence
 from datetime import date, timedelta
+from typing import Final
 
-from audit_pipeline.errors import StoreError
+from audit_pipeline.errors import RawVanishedError, StoreError
+from audit_pipeline.store.changes import RawChanges
 from audit_pipeline.store.layout import delivery_hour_of, hours_read_by
+from audit_pipeline.store.manifest import Manifest
 from audit_pipeline.store.objects import ObjectInfo, Store
 
-__all__ = ["list_inputs", "share_out"]
+__all__ = ["ACCEPT_VANISHED_RAW", "list_inputs", "refuse_vanished", "share_out"]
+
+#: The tag of a Dagster run that may drop what vanished raw objects gave.
+ACCEPT_VANISHED_RAW: Final = "audit_pipeline/accept_vanished_raw"
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +35,22 @@ def list_inputs(raw: Store, partition: date, grace_hours: int) -> list[ObjectInf
             f"half-written files. Give it another name ({len(unlisted)} such files)"
         )
     return [info for info in own_day if _is_in_hour_folder(raw, info)] + grace
+
+
+def refuse_vanished(earlier: Manifest | None, inputs: Sequence[ObjectInfo]) -> None:
+    """:class:`RawVanishedError` where raw objects are gone that the partition's last run read.
+
+    Raw expires (in AWS by its lifecycle), the table does not: what such objects gave must not be dropped unasked.
+    """
+    gone = RawChanges.between(earlier.inputs, inputs).vanished if earlier else ()
+    if earlier and gone:
+        shown = ", ".join(gone[:3]) + (f" and {len(gone) - 3:,} more" if len(gone) > 3 else "")
+        raise RawVanishedError(
+            f"{len(gone):,} of the {len(earlier.inputs):,} raw objects that the last run of partition "
+            f"{earlier.partition} read are gone: {shown}. To run it again would drop what they gave, so nothing was "
+            f"changed. Put them back; or, to accept the loss, run it with --accept-vanished-raw (in Dagster: with the "
+            f"tag {ACCEPT_VANISHED_RAW}: true)"
+        )
 
 
 def share_out(objects: Sequence[ObjectInfo], shares: int) -> list[Sequence[ObjectInfo]]:

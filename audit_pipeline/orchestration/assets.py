@@ -6,13 +6,14 @@ Dagster would call the bad day materialized. Here a bad day fails alone: its fur
 are complete, each with its own statuses, checks and metadata, and the run fails at its end, naming the bad days.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any, Final
 
 import dagster as dg
 
 from audit_pipeline.contract.columns import ROW_SCHEMA
+from audit_pipeline.engines.plan import ACCEPT_VANISHED_RAW
 from audit_pipeline.orchestration.checks import check_specs, evaluation_of
 from audit_pipeline.orchestration.days import Day, Work
 from audit_pipeline.orchestration.names import ASSETS, PARQUET, RAW, TABLE
@@ -39,11 +40,13 @@ _COLUMNS: Final = dg.TableSchema(
 
 def build_audit_log_days(settings: Settings) -> dg.AssetsDefinition:
     partitions = daily_partitions(settings.start_date)
+    checks = check_specs(settings, partitions)
+    blocking = {spec.name for spec in checks if spec.blocking}
 
     @dg.multi_asset(
         name="audit_log_days",
         specs=_specs(partitions, settings.query_backend),
-        check_specs=check_specs(partitions),
+        check_specs=checks,
         can_subset=True,
         backfill_policy=backfill_policy(settings),
     )
@@ -53,6 +56,7 @@ def build_audit_log_days(settings: Settings) -> dg.AssetsDefinition:
             assets={key.to_user_string() for key in context.selected_asset_keys},
             checks={key.name for key in context.selected_asset_check_keys},
             run_id=context.run.run_id,
+            accept_vanished_raw=context.run.tags.get(ACCEPT_VANISHED_RAW) == "true",
             log=context.log,
         )
         days: list[Day] = []
@@ -62,7 +66,7 @@ def build_audit_log_days(settings: Settings) -> dg.AssetsDefinition:
                 days.append(day)
         except BaseException:  # stopped by a person or by the machine: what is done stays done
             _log_materializations(context, days)
-            _log_evaluations(context, days)
+            _log_evaluations(context, days, blocking)
             raise
         failed = [day for day in days if day.error is not None]
         if any(day.is_worth_a_retry for day in failed) and context.retry_number < _RETRIES:
@@ -72,14 +76,14 @@ def build_audit_log_days(settings: Settings) -> dg.AssetsDefinition:
             raise dg.RetryRequested(_RETRIES, seconds_to_wait=_RETRY_SECONDS[context.retry_number])
         if failed:
             _log_materializations(context, days)
-            _log_evaluations(context, days)
+            _log_evaluations(context, days, blocking)
             raise _failure(failed) from failed[0].error
         for asset in ASSETS:
             if asset in work.assets:
                 for day in days:
                     context.add_asset_metadata(day.materialized[asset], asset, day.partition.isoformat())
                 yield dg.MaterializeResult(asset_key=asset)
-        _log_evaluations(context, days)
+        _log_evaluations(context, days, blocking)
 
     return audit_log_days
 
@@ -119,11 +123,12 @@ def _log_materializations(context: dg.AssetExecutionContext, days: Sequence[Day]
             context.log_event(dg.AssetMaterialization(asset, partition=day.partition.isoformat(), metadata=metadata))
 
 
-def _log_evaluations(context: dg.AssetExecutionContext, days: Sequence[Day]) -> None:
+def _log_evaluations(context: dg.AssetExecutionContext, days: Sequence[Day], blocking: Collection[str]) -> None:
     """An evaluation a day and check. Of a run of several days, Dagster would keep one, of no partition."""
     for day in days:
         for check, verdict in day.verdicts.items():
-            context.log_event(evaluation_of(context, day.partition.isoformat(), check, verdict))
+            partition, is_blocking = day.partition.isoformat(), check in blocking
+            context.log_event(evaluation_of(context, partition, check, verdict, is_blocking=is_blocking))
 
 
 def _failure(failed: Sequence[Day]) -> dg.Failure:

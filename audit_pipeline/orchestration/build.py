@@ -1,4 +1,4 @@
-"""Assets, checks, job, schedule and resources, put together in one place."""
+"""Assets, checks, job, schedules, sensors and resources, put together in one place."""
 
 import warnings
 from collections.abc import Mapping
@@ -6,9 +6,11 @@ from typing import Any
 
 import dagster as dg
 
+from audit_pipeline.orchestration.alerts import build_alert_sensor
 from audit_pipeline.orchestration.assets import build_audit_log_days
+from audit_pipeline.orchestration.late_files import build_late_files_sensor
 from audit_pipeline.orchestration.resources import AuditLake
-from audit_pipeline.orchestration.schedules import build_job_and_schedule
+from audit_pipeline.orchestration.schedules import build_job, build_schedules
 from audit_pipeline.settings import load_settings
 
 __all__ = ["build_defs"]
@@ -25,10 +27,12 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Def
         # backfill policies are beta and checks with partitions preview; the tests hold what we need of them
         warnings.simplefilter("ignore", dg.BetaWarning)
         warnings.simplefilter("ignore", dg.PreviewWarning)
-        ours = dg.Definitions(
+        return dg.Definitions(
             assets=[build_audit_log_days(settings)],
+            jobs=[build_job()],
+            schedules=build_schedules(settings),
+            sensors=[build_late_files_sensor(settings), build_alert_sensor(settings)],
             resources={"lake": AuditLake()} | dict(resource_overrides or {}),
             # the engine has its own processes; one a step would only cost its start
             executor=dg.in_process_executor,
         )
-        return dg.Definitions.merge(ours, build_job_and_schedule(settings))

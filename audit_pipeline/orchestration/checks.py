@@ -1,53 +1,87 @@
-"""The asset checks as Dagster knows them. Their rules are in ``verdicts``."""
+"""The asset checks as Dagster knows them. Their rules are in ``verdicts`` and in ``quality``."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 
-from audit_pipeline.orchestration.names import CHECKS, CONSERVATION, HOUR_COVERAGE, WARNINGS
-from audit_pipeline.orchestration.verdicts import Verdict
+from audit_pipeline.orchestration.names import CHECKS, CONSERVATION, HOUR_COVERAGE, PARQUET
+from audit_pipeline.quality import quality_checks
+from audit_pipeline.quality.verdict import Severity, Verdict
+from audit_pipeline.settings import Settings
 
-__all__ = ["check_specs", "evaluation_of"]
+__all__ = ["check_specs", "checks_of", "evaluation_of"]
 
 _DESCRIPTIONS: Final = {
     HOUR_COVERAGE: "Each of the day's 24 hour folders holds an object. A gap may be a quiet hour, or lost delivery.",
     CONSERVATION: "Counted anew from the files in the store, every event and row of the manifest is accounted for.",
 }
-#: Where these fail, the day goes no further.
-_BLOCKING: Final = {CONSERVATION}
+_SEVERITIES: Final[Mapping[Severity, dg.AssetCheckSeverity]] = {
+    "warn": dg.AssetCheckSeverity.WARN,
+    "error": dg.AssetCheckSeverity.ERROR,
+}
 
 
-def check_specs(partitions: dg.PartitionsDefinition[str]) -> Sequence[dg.AssetCheckSpec]:
-    return [
+def check_specs(settings: Settings, partitions: dg.PartitionsDefinition[str]) -> Sequence[dg.AssetCheckSpec]:
+    """Where one that is ``blocking`` fails as an error, the day goes no further."""
+    ours = [
         dg.AssetCheckSpec(
             check,
-            asset=asset,
-            description=_DESCRIPTIONS[check],
-            blocking=check in _BLOCKING,
+            asset=CHECKS[check],
+            description=description,
+            blocking=check == CONSERVATION,
             partitions_def=partitions,
         )
-        for check, asset in CHECKS.items()
+        for check, description in _DESCRIPTIONS.items()
     ]
+    of_quality = [
+        dg.AssetCheckSpec(
+            check.name,
+            asset=PARQUET,
+            description=check.description,
+            blocking=check.is_critical,
+            partitions_def=partitions,
+        )
+        for check in quality_checks(settings)
+    ]
+    return [*ours, *of_quality]
+
+
+def checks_of(settings: Settings) -> dict[str, str]:
+    """Every check, those of the user's suite too: the asset that it is about."""
+    return {**CHECKS, **{check.name: PARQUET for check in quality_checks(settings)}}
 
 
 def evaluation_of(
-    context: dg.AssetExecutionContext, partition: str, check: str, verdict: Verdict
+    context: dg.AssetExecutionContext, partition: str, check: str, verdict: Verdict, *, is_blocking: bool
 ) -> dg.AssetCheckEvaluation:
     """The verdict as the event that Dagster keeps, about the newest materialization of the partition."""
-    asset = dg.AssetKey(CHECKS[check])
+    asset = dg.AssetKey(CHECKS.get(check, PARQUET))
     return dg.AssetCheckEvaluation(
         asset_key=asset,
         check_name=check,
         passed=verdict.passed,
-        severity=dg.AssetCheckSeverity.WARN if check in WARNINGS else dg.AssetCheckSeverity.ERROR,
+        severity=_SEVERITIES[verdict.severity],
         description=verdict.description,
-        metadata=verdict.metadata,
-        blocking=check in _BLOCKING,
+        metadata={name: _shown(value) for name, value in verdict.metadata.items()},
+        blocking=is_blocking,
         partition=partition,
         target_materialization_data=_target(context.instance, asset, partition),
     )
+
+
+def _shown(value: Any) -> Any:
+    """Rows as a table; the rest as Dagster shows it."""
+    if not isinstance(value, list) or not value or not all(isinstance(row, dict) for row in value):
+        return value
+    columns = list(dict.fromkeys(name for row in value for name in row))
+    records = [dg.TableRecord({name: _cell(row.get(name)) for name in columns}) for row in value]
+    return dg.MetadataValue.table(records, dg.TableSchema([dg.TableColumn(name) for name in columns]))
+
+
+def _cell(value: Any) -> str | int | float | bool | None:
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
 
 
 def _target(

@@ -2,18 +2,22 @@
 
 import logging
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
-from datetime import date
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
 from functools import cached_property
 
 from audit_pipeline.catalog import Table
 from audit_pipeline.engines import run_partition
 from audit_pipeline.engines.plan import list_inputs
-from audit_pipeline.errors import AuditPipelineError, ConservationError, LostLockError, StoreError
+from audit_pipeline.errors import AuditPipelineError, ConservationError, FailedCheckError, LostLockError, StoreError
 from audit_pipeline.orchestration.names import CONSERVATION, HOUR_COVERAGE, PARQUET, RAW, TABLE
+from audit_pipeline.orchestration.partitions import due_at
 from audit_pipeline.orchestration.report import Metadata, describe_inventory, describe_manifest, describe_table
 from audit_pipeline.orchestration.resources import AuditLake
-from audit_pipeline.orchestration.verdicts import Verdict, check_conservation, check_hour_coverage
+from audit_pipeline.orchestration.verdicts import check_conservation, check_hour_coverage
+from audit_pipeline.quality import check_quality
+from audit_pipeline.quality.builtin import ROWS_PER_SOURCE
+from audit_pipeline.quality.verdict import Verdict
 from audit_pipeline.store.manifest import Manifest, read_manifest
 
 __all__ = ["Day", "Work"]
@@ -47,6 +51,7 @@ class Work:
     assets: Collection[str]
     checks: Collection[str]
     run_id: str
+    accept_vanished_raw: bool
     log: logging.Logger
 
     def do(self, partition: date) -> Day:
@@ -56,6 +61,7 @@ class Work:
             (self._take_inventory, RAW in self.assets or HOUR_COVERAGE in self.checks),
             (self._write, PARQUET in self.assets),
             (self._check_conservation, CONSERVATION in self.checks),
+            (self._check_quality, bool(self._quality_checks)),
             (self._look_up, TABLE in self.assets),
         ]
         try:
@@ -75,13 +81,19 @@ class Work:
         if RAW in self.assets:
             day.materialized[RAW] = describe_inventory(raw, day.partition, objects)
         if HOUR_COVERAGE in self.checks:
-            day.verdicts[HOUR_COVERAGE] = check_hour_coverage(day.partition, objects)
+            verdict = check_hour_coverage(day.partition, objects)
+            day.verdicts[HOUR_COVERAGE] = self._of_day_so_far(day, verdict)
 
     def _write(self, day: Day) -> None:
         lake = self.lake.open_lake()
         manifest = read_manifest(lake, day.partition)
         if manifest is None or manifest.run_id != self.run_id:
-            manifest = run_partition(self.lake.settings(), day.partition, run_id=self.run_id)
+            manifest = run_partition(
+                self.lake.settings(),
+                day.partition,
+                run_id=self.run_id,
+                accept_vanished_raw=self.accept_vanished_raw,
+            )
         # else an earlier attempt of this run has done it, and is repeated for another day's sake
         self.log.info(
             "%s: %s events, %s rows in %s files, %s quarantined",
@@ -94,7 +106,27 @@ class Work:
         verdict = check_conservation(self.lake.open_lake(), self._manifest(day))
         day.verdicts[CONSERVATION] = verdict
         if not verdict.passed:
-            raise ConservationError(f"check {CONSERVATION} failed: {verdict.description}")
+            raise FailedCheckError(f"check {CONSERVATION} failed: {verdict.description}")
+
+    def _check_quality(self, day: Day) -> None:
+        verdicts = check_quality(self.lake.settings(), self.lake.open_lake(), self._manifest(day), self._quality_checks)
+        if ROWS_PER_SOURCE in verdicts:
+            verdicts[ROWS_PER_SOURCE] = self._of_day_so_far(day, verdicts[ROWS_PER_SOURCE])
+        day.verdicts |= verdicts
+        failed = {name: v for name, v in verdicts.items() if not v.passed and v.severity == "error"}
+        if failed:
+            told = "; ".join(f"check {name} failed: {verdict.description}" for name, verdict in failed.items())
+            raise FailedCheckError(told)
+
+    @property
+    def _quality_checks(self) -> Collection[str]:
+        return [name for name in self.checks if name not in (HOUR_COVERAGE, CONSERVATION)]
+
+    def _of_day_so_far(self, day: Day, verdict: Verdict) -> Verdict:
+        """The verdict of a check that looks at a whole day: of the day under way, it says nothing yet."""
+        if verdict.passed or datetime.now(UTC) >= due_at(day.partition, self.lake.settings().grace_hours):
+            return verdict
+        return replace(verdict, passed=True, description=f"the day is not over yet; so far: {verdict.description}")
 
     def _look_up(self, day: Day) -> None:
         manifest = self._manifest(day)

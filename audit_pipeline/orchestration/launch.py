@@ -2,46 +2,64 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, Literal, cast
 
 import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.execution.plan.objects import StepFailureData
 from dagster._core.instance.ref import InstanceRef
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.storage.asset_check_execution_record import (
+    AssetCheckExecutionRecord,
+    AssetCheckExecutionRecordStatus,
+)
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
+from audit_pipeline.engines.plan import ACCEPT_VANISHED_RAW
 from audit_pipeline.errors import SettingsError
 from audit_pipeline.orchestration.assets import FAILED_DAYS
 from audit_pipeline.orchestration.build import build_defs
-from audit_pipeline.orchestration.names import ASSETS, CHECKS, JOB
+from audit_pipeline.orchestration.checks import checks_of
+from audit_pipeline.orchestration.names import ASSETS, JOB
 from audit_pipeline.settings import load_settings
 
-__all__ = ["DayResult", "check_results", "materialize"]
+__all__ = ["CheckResult", "DayResult", "check_results", "materialize"]
+
+CheckResult = Literal["passed", "warns", "failed"]
 
 _QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass(frozen=True)
 class DayResult:
-    """``succeeded``: all its assets are materialized. ``error`` is one line."""
+    """``succeeded``: all its assets are materialized. ``error`` is one line.
+
+    ``warnings`` are the failed checks that are something to look at, not an error.
+    """
 
     partition: date
     succeeded: bool
     failed_checks: tuple[str, ...]
+    warnings: tuple[str, ...]
     error: str | None
 
 
-def materialize(first: date, last: date, *, on_day: Callable[[DayResult], None] | None = None) -> list[DayResult]:
+def materialize(
+    first: date,
+    last: date,
+    *,
+    on_day: Callable[[DayResult], None] | None = None,
+    accept_vanished_raw: bool = False,
+) -> list[DayResult]:
     """Run the assets and checks of these days, both ends included, ``AUDIT_DAYS_PER_RUN`` in each run.
 
-    ``on_day`` is called for each day when its run has ended. A run that a signal stops is the last one:
+    ``on_day`` is called for each day when its run has ended. A day whose raw has vanished since its last run fails,
+    unless ``accept_vanished_raw``. A run that a signal stops is the last one:
     ``KeyboardInterrupt``. :class:`SettingsError` if ``DAGSTER_HOME`` is not set.
     """
     settings = load_settings()
@@ -51,7 +69,7 @@ def materialize(first: date, last: date, *, on_day: Callable[[DayResult], None] 
         job = build_defs().resolve_job_def(JOB)
         for start in range(0, len(days), settings.days_per_run):
             chunk = days[start : start + settings.days_per_run]
-            outcome = _run(instance, job, chunk)
+            outcome = _run(instance, job, chunk, {ACCEPT_VANISHED_RAW: "true"} if accept_vanished_raw else {})
             for result in map(outcome.of, chunk):
                 results.append(result)
                 if on_day is not None:
@@ -61,28 +79,30 @@ def materialize(first: date, last: date, *, on_day: Callable[[DayResult], None] 
     return results
 
 
-def check_results(first: date, last: date) -> dict[date, dict[str, bool | None]]:
-    """By day and check, whether the newest evaluation passed (None: not evaluated). ``{}`` without ``DAGSTER_HOME``."""
+def check_results(first: date, last: date) -> dict[date, dict[str, CheckResult | None]]:
+    """By day and check, what the newest evaluation said (None: not evaluated). ``{}`` without ``DAGSTER_HOME``."""
     if not os.environ.get("DAGSTER_HOME"):
         return {}
-    names = {dg.AssetCheckKey(dg.AssetKey(asset), check): check for check, asset in CHECKS.items()}
-    results: dict[date, dict[str, bool | None]] = {}
+    names = {dg.AssetCheckKey(dg.AssetKey(asset), check): check for check, asset in checks_of(load_settings()).items()}
+    results: dict[date, dict[str, CheckResult | None]] = {}
     with _instance() as instance:
         for n in range((last - first).days + 1):
             day = first + timedelta(days=n)
             newest = instance.event_log_storage.get_latest_asset_check_execution_by_key(
                 list(names), partition_filter=PartitionKeyFilter(key=day.isoformat())
             )
-            results[day] = {
-                name: _PASSED.get(newest[key].status) if key in newest else None for key, name in names.items()
-            }
+            results[day] = {name: _result_of(newest[key]) if key in newest else None for key, name in names.items()}
     return results
 
 
-_PASSED: Final = {
-    AssetCheckExecutionRecordStatus.SUCCEEDED: True,
-    AssetCheckExecutionRecordStatus.FAILED: False,
-}
+def _result_of(record: AssetCheckExecutionRecord) -> CheckResult | None:
+    if record.status == AssetCheckExecutionRecordStatus.SUCCEEDED:
+        return "passed"
+    if record.status != AssetCheckExecutionRecordStatus.FAILED:
+        return None
+    evaluation = record.evaluation
+    is_warning = isinstance(evaluation, dg.AssetCheckEvaluation) and evaluation.severity == dg.AssetCheckSeverity.WARN
+    return "warns" if is_warning else "failed"
 
 
 @contextmanager
@@ -108,16 +128,18 @@ def _without_hint_at_defaults(record: logging.LogRecord) -> bool:
     return "No dagster instance configuration file" not in record.getMessage()
 
 
-def _run(instance: dg.DagsterInstance, job: dg.JobDefinition, days: Sequence[date]) -> "_Outcome":
+def _run(
+    instance: dg.DagsterInstance, job: dg.JobDefinition, days: Sequence[date], tags: Mapping[str, str]
+) -> "_Outcome":
     is_range = len(days) > 1
-    tags = {
+    range_tags = {
         ASSET_PARTITION_RANGE_START_TAG: days[0].isoformat(),
         ASSET_PARTITION_RANGE_END_TAG: days[-1].isoformat(),
     }
     result = job.execute_in_process(
         instance=instance,
         partition_key=None if is_range else days[0].isoformat(),
-        tags=tags if is_range else None,
+        tags={**tags, **(range_tags if is_range else {})},
         run_config=_QUIET,
         raise_on_error=False,
     )
@@ -140,7 +162,7 @@ class _Outcome:
     def __init__(self, events: Iterable[dg.DagsterEvent]) -> None:
         self.was_interrupted = False
         self._materialized: set[tuple[str, str]] = set()
-        self._failed_checks: set[tuple[str, str]] = set()
+        self._failed_checks: dict[tuple[str, str], dg.AssetCheckSeverity] = {}
         self._errors: dict[str, str] = {}
         self._error = "the run failed, see Dagster"
         for event in events:
@@ -150,7 +172,7 @@ class _Outcome:
             elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
                 evaluation = event.asset_check_evaluation_data
                 if evaluation.partition and not evaluation.passed:
-                    self._failed_checks.add((evaluation.partition, evaluation.check_name))
+                    self._failed_checks[evaluation.partition, evaluation.check_name] = evaluation.severity
             elif event.event_type == dg.DagsterEventType.STEP_FAILURE:
                 self._add_step_failure(event.step_failure_data)
             elif event.job_failure_data.error and not self.was_interrupted:
@@ -162,9 +184,13 @@ class _Outcome:
         return DayResult(
             partition=day,
             succeeded=succeeded,
-            failed_checks=tuple(check for check in CHECKS if (key, check) in self._failed_checks),
+            failed_checks=self._checks_of(key, dg.AssetCheckSeverity.ERROR),
+            warnings=self._checks_of(key, dg.AssetCheckSeverity.WARN),
             error=None if succeeded else self._errors.get(key, self._error),
         )
+
+    def _checks_of(self, key: str, severity: dg.AssetCheckSeverity) -> tuple[str, ...]:
+        return tuple(check for (day, check), found in self._failed_checks.items() if (day, found) == (key, severity))
 
     def _add_step_failure(self, failure: StepFailureData) -> None:
         told = failure.user_failure_data

@@ -1,6 +1,9 @@
 """The names under which Dagster knows the assets, the checks and the job."""
 
+from collections.abc import Mapping
 from typing import Final
+
+from audit_pipeline.quality.builtin import BUILTIN_CHECKS
 
 __all__ = [
     "ASSETS",
@@ -8,11 +11,13 @@ __all__ = [
     "CONSERVATION",
     "HOUR_COVERAGE",
     "JOB",
+    "LATE_FILES",
+    "LATE_FILES_SENSOR",
     "PARQUET",
     "RAW",
     "SCHEDULE",
     "TABLE",
-    "WARNINGS",
+    "TODAY_SCHEDULE",
 ]
 
 RAW: Final = "raw_hour_folders"
@@ -22,10 +27,16 @@ ASSETS: Final = (RAW, PARQUET, TABLE)
 
 HOUR_COVERAGE: Final = "hour_coverage"
 CONSERVATION: Final = "conservation"
-#: Check: the asset that it is about.
-CHECKS: Final = {HOUR_COVERAGE: RAW, CONSERVATION: PARQUET}
-#: Checks whose failure is something to look at, not an error: a quiet hour fails ``hour_coverage``.
-WARNINGS: Final = frozenset({HOUR_COVERAGE})
+#: Check: the asset that it is about. Those of a user's suite (see ``checks``) are about :data:`PARQUET`.
+CHECKS: Final[Mapping[str, str]] = {
+    HOUR_COVERAGE: RAW,
+    CONSERVATION: PARQUET,
+    **dict.fromkeys(BUILTIN_CHECKS, PARQUET),
+}
 
 JOB: Final = "audit_log_job"
 SCHEDULE: Final = "audit_log_daily"
+TODAY_SCHEDULE: Final = "audit_log_today"
+LATE_FILES_SENSOR: Final = "audit_log_late_files"
+#: In the metadata of an observation of :data:`RAW`: what the late-file sensor found of the partition.
+LATE_FILES: Final = "late_files"

@@ -1,35 +1,83 @@
-"""When the pipeline runs by itself: a job for a day, and the schedule that starts it."""
+"""When the pipeline runs by itself: a job for a day, the nightly schedule, and the hourly one of the day under way."""
 
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from audit_pipeline.orchestration.names import ASSETS, JOB, SCHEDULE
+from audit_pipeline.orchestration.in_flight import partitions_in_flight
+from audit_pipeline.orchestration.names import ASSETS, JOB, SCHEDULE, TODAY_SCHEDULE
+from audit_pipeline.orchestration.partitions import DUE_MINUTE, due_at, newest_due
 from audit_pipeline.settings import Settings
 
-__all__ = ["build_job_and_schedule"]
+__all__ = ["build_job", "build_schedules"]
 
-#: Firehose names an object's hour by its oldest record, and may hold it back for 15 minutes more.
-_MINUTE: Final = 30
+#: A refresh must have ended when the nightly run of the same day begins.
+_AHEAD_OF_NIGHTLY: Final = timedelta(hours=1)
+#: Of the hour in which the day under way is refreshed.
+_REFRESH_MINUTE: Final = 5
 
 
-def build_job_and_schedule(settings: Settings) -> dg.Definitions:
-    """The job, and its schedule: yesterday's partition, half an hour after its grace hours have ended.
-
-    The schedule is off until someone turns it on in the UI.
-    """
-    job = dg.define_asset_job(
+def build_job() -> UnresolvedAssetJobDefinition:
+    return dg.define_asset_job(
         JOB,
         selection=dg.AssetSelection.assets(*ASSETS),
         executor_def=dg.in_process_executor,
         description="A day (or several) of raw hour folders to the table, with its checks.",
     )
-    schedule = dg.build_schedule_from_partitioned_job(
-        job,
+
+
+def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
+    """Both are off until someone turns them on in the UI."""
+    return [_nightly(settings), _hourly(settings)]
+
+
+def _nightly(settings: Settings) -> dg.ScheduleDefinition:
+    @dg.schedule(
         name=SCHEDULE,
-        hour_of_day=settings.grace_hours,
-        minute_of_hour=_MINUTE,
+        job_name=JOB,
+        cron_schedule=f"{DUE_MINUTE} {settings.grace_hours} * * *",
+        execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.STOPPED,
         description="Yesterday's partition, half an hour after its grace hours have ended (UTC).",
     )
-    return dg.Definitions(jobs=[job], schedules=[schedule])
+    def nightly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        partition = newest_due(context.scheduled_execution_time.astimezone(UTC), settings.grace_hours)
+        if partition < settings.start_date:
+            return dg.SkipReason(f"{partition} is before the first partition, {settings.start_date}")
+        return dg.RunRequest(run_key=partition.isoformat(), partition_key=partition.isoformat())
+
+    return nightly
+
+
+def _hourly(settings: Settings) -> dg.ScheduleDefinition:
+    @dg.schedule(
+        name=TODAY_SCHEDULE,
+        job_name=JOB,
+        cron_schedule=f"{_REFRESH_MINUTE} * * * *",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+        description="The day under way, each hour, so that its events can be queried within the hour (UTC).",
+    )
+    def hourly(context: dg.ScheduleEvaluationContext) -> Sequence[dg.RunRequest] | dg.SkipReason:
+        now = context.scheduled_execution_time.astimezone(UTC)
+        days = _days_under_way(settings, now)
+        busy = partitions_in_flight(context.instance)
+        requests = [
+            dg.RunRequest(run_key=f"{day}|{now:%Y-%m-%dT%H}", partition_key=day.isoformat())
+            for day in days
+            if day not in busy
+        ]
+        return requests or dg.SkipReason(f"runs are under way: {', '.join(map(str, days))}")
+
+    return hourly
+
+
+def _days_under_way(settings: Settings, now: datetime) -> list[date]:
+    """Today; and yesterday, as long as its nightly run is not near."""
+    today = now.date()
+    yesterday = today - timedelta(days=1)
+    is_open = now < due_at(yesterday, settings.grace_hours) - _AHEAD_OF_NIGHTLY
+    return [day for day in ([yesterday] if is_open else []) + [today] if day >= settings.start_date]

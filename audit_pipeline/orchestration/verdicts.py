@@ -2,12 +2,11 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import date
 from itertools import groupby
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,23 +14,15 @@ import pyarrow.parquet as pq
 
 from audit_pipeline.contract.columns import QUARANTINE_SCHEMA, ROW_SCHEMA
 from audit_pipeline.errors import ConservationError
+from audit_pipeline.quality.verdict import Verdict
 from audit_pipeline.store.layout import QUARANTINE_PREFIX, delivery_hour_of, dt_prefix, file_owner
 from audit_pipeline.store.manifest import Manifest, OutputFile
 from audit_pipeline.store.objects import ObjectInfo, Store
 
-__all__ = ["Verdict", "check_conservation", "check_hour_coverage"]
+__all__ = ["check_conservation", "check_hour_coverage"]
 
 #: Files up to this size (bytes) are hashed; of larger ones the footer and two columns are read.
 _HASHED_BYTES: Final = 32 << 20
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """``description`` is one line for a person; ``metadata`` are the numbers behind it."""
-
-    passed: bool
-    description: str
-    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 def check_hour_coverage(partition: date, objects: Iterable[ObjectInfo]) -> Verdict:
@@ -40,7 +31,9 @@ def check_hour_coverage(partition: date, objects: Iterable[ObjectInfo]) -> Verdi
     covered = {hour.hour for hour in hours if hour.day == partition}
     missing = sorted(set(range(24)) - covered)
     description = f"no object in the hours {_spans(missing)} (UTC)" if missing else "all 24 hours hold objects"
-    return Verdict(not missing, description, {"hours_covered": len(covered), "hours_missing": len(missing)})
+    numbers = {"hours_covered": len(covered), "hours_missing": len(missing)}
+    # a quiet hour is no error
+    return Verdict(not missing, description, numbers, severity="warn")
 
 
 def check_conservation(lake: Store, manifest: Manifest) -> Verdict:

@@ -1,0 +1,152 @@
+"""What a partition's manifest says, a line a source and a line for the day, beside the manifests before it."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date, timedelta
+from statistics import median
+from typing import Any, Final
+
+import msgspec
+
+from audit_pipeline.store.layout import MANIFEST_PREFIX, manifest_path
+from audit_pipeline.store.manifest import Manifest
+from audit_pipeline.store.objects import Store
+
+__all__ = ["TRAILING_DAYS", "History", "day_line", "read_history", "source_lines"]
+
+TRAILING_DAYS: Final = 7
+#: With fewer days that have run, there is nothing that could be called usual.
+_LEAST_DAYS: Final = 3
+#: Rows by which a source must differ from the usual before it is compared: small ones differ by any factor.
+_LEAST_DIFFERENCE: Final = 100
+#: A source that has vanished is told from this many usual rows on.
+_LEAST_USUAL_ROWS: Final = 20
+#: Manifests that are read at once; those beyond what is needed are in vain.
+_READ_AT_ONCE: Final = 8
+
+
+class _Output(msgspec.Struct):
+    source: str
+    rows: int
+
+
+class _Outputs(msgspec.Struct):
+    """All that is decoded of a manifest here: its list of inputs may have 100,000 entries."""
+
+    outputs: list[_Output]
+
+
+@dataclass(frozen=True)
+class History:
+    """Rows by source of each of the last days that have run, and the sources that no earlier partition had.
+
+    ``new_sources`` is None where no earlier partition has run.
+    """
+
+    trailing: Sequence[Mapping[str, int]]
+    new_sources: frozenset[str] | None
+
+    @property
+    def is_enough(self) -> bool:
+        return len(self.trailing) >= _LEAST_DAYS
+
+
+def read_history(lake: Store, manifest: Manifest) -> History:
+    """Newest first, and no further back than the last days and the newest appearance of each source."""
+    earlier = _earlier_partitions(lake, manifest.partition)
+    since = manifest.partition - timedelta(days=TRAILING_DAYS)
+    unseen = {output.source for output in manifest.outputs}
+    trailing: list[Mapping[str, int]] = []
+    has_earlier = False
+    for partition, rows in _read(lake, earlier):
+        has_earlier = True
+        if partition < since and not unseen:
+            break
+        unseen -= rows.keys()
+        if partition >= since:
+            trailing.append(rows)
+    return History(trailing, frozenset(unseen) if has_earlier else None)
+
+
+def source_lines(manifest: Manifest, history: History, duplicate_keys: Mapping[str, int]) -> list[dict[str, Any]]:
+    """A line for each source that the partition has, that the days before had, or that has duplicate keys.
+
+    ``factor`` is how many times more or fewer rows there are than usual; None where that says nothing.
+    """
+    rows, late = Counter[str](), Counter[str]()
+    for output in manifest.outputs:
+        rows[output.source] += output.rows
+        late[output.source] += output.rows if output.dt != manifest.partition else 0
+    sources = sorted({*rows, *duplicate_keys, *(source for day in history.trailing for source in day)})
+    return [
+        {
+            "source": source,
+            "rows": rows[source],
+            "late_rows": late[source],
+            "duplicate_keys": duplicate_keys.get(source, 0),
+            "is_new": None if history.new_sources is None else source in history.new_sources,
+            **_compared(rows[source], [day.get(source, 0) for day in history.trailing], history.is_enough),
+        }
+        for source in sources
+    ]
+
+
+def day_line(manifest: Manifest) -> dict[str, Any]:
+    """The day's numbers; ``events`` are those that it owns."""
+    events = manifest.events
+    owned = events.read - events.deferred
+    return {
+        "events": owned,
+        "events_kept": events.kept,
+        "events_duplicate": events.duplicate,
+        "events_deferred": events.deferred,
+        "events_quarantined": events.quarantined,
+        "quarantine_share": events.quarantined / owned if owned else 0.0,
+        "rows": manifest.rows,
+        "late_rows": manifest.late_rows,
+        "sources": len({output.source for output in manifest.outputs}),
+    }
+
+
+def _compared(rows: int, trailing: Sequence[int], is_enough: bool) -> dict[str, Any]:
+    usual = float(median(trailing)) if is_enough else None
+    told: dict[str, Any] = {"usual_rows": usual, "days_compared": len(trailing), "factor": None}
+    # what was never there is not far from the usual, but new: another check's matter
+    if usual is None or not any(trailing):
+        return told
+    has_vanished = rows == 0 and usual >= _LEAST_USUAL_ROWS
+    if has_vanished or abs(rows - usual) >= _LEAST_DIFFERENCE:
+        told["factor"] = max(rows, usual) / max(1, min(rows, usual))
+    return told
+
+
+def _earlier_partitions(lake: Store, partition: date) -> list[date]:
+    names = (info.key.rsplit("/", 1)[-1].removesuffix(".json") for info in lake.list(MANIFEST_PREFIX))
+    found = (date.fromisoformat(name) for name in names if name[:1].isdigit())
+    return sorted((day for day in found if day < partition), reverse=True)
+
+
+def _read(lake: Store, partitions: Sequence[date]) -> Iterator[tuple[date, Mapping[str, int]]]:
+    with ThreadPoolExecutor(_READ_AT_ONCE, thread_name_prefix="manifest") as pool:
+        for start in range(0, len(partitions), _READ_AT_ONCE):
+            some = partitions[start : start + _READ_AT_ONCE]
+            for day, rows in zip(some, pool.map(lambda day: _rows_by_source(lake, day), some), strict=True):
+                if rows is not None:
+                    yield day, rows
+
+
+def _rows_by_source(lake: Store, partition: date) -> Mapping[str, int] | None:
+    """None where the manifest is gone or broken: that is a matter of its own partition, not of those after it."""
+    data = lake.get_if_exists(manifest_path(partition))
+    if data is None:
+        return None
+    try:
+        manifest = msgspec.json.decode(data, type=_Outputs)
+    except msgspec.MsgspecError:
+        return None
+    rows = Counter[str]()
+    for output in manifest.outputs:
+        rows[output.source] += output.rows
+    return rows

@@ -1,0 +1,193 @@
+"""What the findings of an examination mean: a verdict a check."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from audit_pipeline.quality.builtin import (
+    BUILTIN_CHECKS,
+    KEY_UNIQUE,
+    NEW_SOURCES,
+    QUARANTINE_SHARE,
+    ROWS_PER_SOURCE,
+)
+from audit_pipeline.quality.examine import CheckFindings, Examination, RuleFindings
+from audit_pipeline.quality.history import TRAILING_DAYS, day_line
+from audit_pipeline.quality.verdict import Verdict
+
+__all__ = ["verdicts_of"]
+
+#: Sources that a description names.
+_NAMED: Final = 5
+_UNITS: Final = {"rows": "rows", "sources": "sources", "day": "days", "sql": "rows"}
+_NOT_EVALUATED: Final = (
+    "A column is missing or has another type, or the expectation itself is wrong: mend the expectation, or, where the "
+    "day's files are damaged, run the partition again."
+)
+_YOURS: Final = "This is a check of your own suite: see there what it means."
+
+
+def verdicts_of(examination: Examination) -> dict[str, Verdict]:
+    """The verdict of each check that was examined."""
+    return {check.name: _verdict(examination, check) for check in examination.checks}
+
+
+def _verdict(examination: Examination, check: CheckFindings) -> Verdict:
+    broken = [found for found in check.rules if not found.is_met]
+    numbers = _NUMBERS.get(check.name, _plain_numbers)(examination, check)
+    if not broken:
+        return Verdict(True, _PASSED.get(check.name, _passed)(examination, check), numbers)
+    problems = list(dict.fromkeys(found.problem for found in broken if found.problem))
+    if problems:
+        description, what_to_do = f"could not be evaluated: {'; '.join(problems)}", _NOT_EVALUATED
+    else:
+        description, what_to_do = _FAILED.get(check.name, _failed)(examination, check), _what_to_do(check)
+    metadata = {**_bad(examination, check), "what_to_do": what_to_do}
+    if problems:
+        metadata["problem"] = "; ".join(problems)
+    if len(check.rules) > 1:
+        metadata["expectations"] = [{"broken": found.rule.text, "failed": found.failed} for found in check.rules]
+    severities = {found.rule.severity for found in broken}
+    if severities == {"info"}:
+        return Verdict(True, f"for information: {description}", metadata | numbers)
+    return Verdict(False, description, metadata | numbers, severity="error" if "critical" in severities else "warn")
+
+
+def _bad(examination: Examination, check: CheckFindings) -> dict[str, Any]:
+    """How many, and which."""
+    if check.name == QUARANTINE_SHARE:
+        # they are events, and lie in the quarantine
+        return {"failed": examination.manifest.events.quarantined}
+    return {"failed": check.failed, "rows": check.rows}
+
+
+def _what_to_do(check: CheckFindings) -> str:
+    built_in = BUILTIN_CHECKS.get(check.name)
+    return built_in.what_to_do if built_in else _YOURS
+
+
+def _plain_numbers(_: Examination, check: CheckFindings) -> dict[str, Any]:
+    numbers: dict[str, Any] = {f"{_UNITS[check.batch]}_checked": max(found.looked_at for found in check.rules)}
+    if observed := [found.observed for found in check.rules if found.observed is not None]:
+        numbers["observed"] = str(observed[0])
+    return numbers
+
+
+def _passed(_: Examination, check: CheckFindings) -> str:
+    looked_at = max(found.looked_at for found in check.rules)
+    few = "" if not check.failed else f", {check.failed:,} of them otherwise than expected, which is allowed"
+    return f"{looked_at:,} {_UNITS[check.batch]} looked at{few}"
+
+
+def _failed(_: Examination, check: CheckFindings) -> str:
+    broken = [found for found in check.rules if not found.is_met]
+    return "; ".join(f"{_count(found)}{found.rule.text}" for found in broken)
+
+
+def _count(found: RuleFindings) -> str:
+    if found.observed is not None:
+        return f"{found.observed} observed: "
+    return f"{found.failed:,} of {found.looked_at:,} {_UNITS[found.rule.batch]}: " if found.looked_at else ""
+
+
+# the built-in checks whose numbers tell more than how many lines are bad
+
+
+def _key_unique_numbers(examination: Examination, _: CheckFindings) -> dict[str, Any]:
+    return {"rows_checked": examination.manifest.rows}
+
+
+def _key_unique_passed(examination: Examination, _: CheckFindings) -> str:
+    return f"the keys of {examination.manifest.rows:,} rows are unique in their dates"
+
+
+def _key_unique_failed(_: Examination, check: CheckFindings) -> str:
+    return f"{check.failed:,} keys (source, Id, EntityIndex) stand more than once in a date"
+
+
+def _rows_numbers(examination: Examination, check: CheckFindings) -> dict[str, Any]:
+    assert examination.history is not None
+    return _source_numbers(examination, check) | {"days_compared": len(examination.history.trailing)}
+
+
+def _source_numbers(examination: Examination, _: CheckFindings) -> dict[str, Any]:
+    return {"sources": _sources(examination), "rows_of_day": examination.manifest.rows}
+
+
+def _sources(examination: Examination) -> int:
+    return len({output.source for output in examination.manifest.outputs})
+
+
+def _rows_passed(examination: Examination, _: CheckFindings) -> str:
+    assert examination.history is not None
+    days = len(examination.history.trailing)
+    if not examination.history.is_enough:
+        return f"only {days} of the {TRAILING_DAYS} days before have run: too few to compare with"
+    return f"{_sources(examination):,} sources, none with far more or fewer rows than on the {days} days before"
+
+
+def _rows_failed(_: Examination, check: CheckFindings) -> str:
+    return _named(check, lambda row: f"{row['source']} has {row['rows']:,} rows, usually {row['usual_rows']:,.0f}")
+
+
+def _quarantine_numbers(examination: Examination, check: CheckFindings) -> dict[str, Any]:
+    line = day_line(examination.manifest)
+    warn, error = (found.rule.kwargs["max_value"] for found in check.rules)
+    by_reason = examination.manifest.quarantine.by_reason
+    return {
+        "events": line["events"],
+        "events_quarantined": line["events_quarantined"],
+        "quarantine_share": line["quarantine_share"],
+        "warn_above": warn,
+        "error_above": error,
+        "records_by_reason": [{"reason": reason, "records": count} for reason, count in sorted(by_reason.items())],
+    }
+
+
+def _quarantine_told(examination: Examination, check: CheckFindings) -> str:
+    numbers = _quarantine_numbers(examination, check)
+    broken = [found.rule.kwargs["max_value"] for found in check.rules if not found.is_met]
+    than = f", more than {max(broken):.3%}" if broken else ""
+    told = ", ".join(f"{line['records']:,} {line['reason']}" for line in numbers["records_by_reason"])
+    reasons = f" (records: {told})" if told else ""
+    return (
+        f"{numbers['events_quarantined']:,} of {numbers['events']:,} events are in quarantine: "
+        f"{numbers['quarantine_share']:.3%}{than}{reasons}"
+    )
+
+
+def _new_passed(examination: Examination, _: CheckFindings) -> str:
+    assert examination.history is not None
+    if examination.history.new_sources is None:
+        return "no earlier partition has run: nothing to compare with"
+    return f"{_sources(examination):,} sources, all seen before"
+
+
+def _new_failed(_: Examination, check: CheckFindings) -> str:
+    return "never seen before: " + _named(check, lambda row: f"{row['source']} ({row['rows']:,} rows)")
+
+
+def _named(check: CheckFindings, tell: Callable[[Mapping[str, Any]], str]) -> str:
+    more = f"; and {check.failed - _NAMED:,} more" if check.failed > _NAMED else ""
+    return "; ".join(map(tell, check.rows[:_NAMED])) + more
+
+
+_Tell = Callable[[Examination, CheckFindings], str]
+
+_NUMBERS: Final[Mapping[str, Callable[[Examination, CheckFindings], dict[str, Any]]]] = {
+    KEY_UNIQUE: _key_unique_numbers,
+    ROWS_PER_SOURCE: _rows_numbers,
+    QUARANTINE_SHARE: _quarantine_numbers,
+    NEW_SOURCES: _source_numbers,
+}
+_PASSED: Final[Mapping[str, _Tell]] = {
+    KEY_UNIQUE: _key_unique_passed,
+    ROWS_PER_SOURCE: _rows_passed,
+    QUARANTINE_SHARE: _quarantine_told,
+    NEW_SOURCES: _new_passed,
+}
+_FAILED: Final[Mapping[str, _Tell]] = {
+    KEY_UNIQUE: _key_unique_failed,
+    ROWS_PER_SOURCE: _rows_failed,
+    QUARANTINE_SHARE: _quarantine_told,
+    NEW_SOURCES: _new_failed,
+}

@@ -1,0 +1,38 @@
+"""What has happened to a partition's raw objects since its last run."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from audit_pipeline.store.manifest import InputObject
+from audit_pipeline.store.objects import ObjectInfo
+
+__all__ = ["RawChanges", "fingerprint"]
+
+
+@dataclass(frozen=True, slots=True)
+class RawChanges:
+    """Keys of raw objects of the hours that a partition reads, against those that its last run read, in order."""
+
+    new: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    vanished: tuple[str, ...] = ()
+
+    @classmethod
+    def between(cls, read: Iterable[InputObject], listed: Iterable[ObjectInfo]) -> "RawChanges":
+        before = {item.key: (item.size, item.e_tag) for item in read}
+        now = {info.key: (info.size, info.e_tag) for info in listed}
+        return cls(
+            new=tuple(sorted(now.keys() - before.keys())),
+            changed=tuple(sorted(key for key in now.keys() & before.keys() if before[key] != now[key])),
+            vanished=tuple(sorted(before.keys() - now.keys())),
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.new or self.changed or self.vanished)
+
+
+def fingerprint(objects: Iterable[ObjectInfo | InputObject]) -> str:
+    """The same for the same objects (key, size, e_tag), in whatever order; hexadecimal."""
+    lines = sorted(f"{item.key}\0{item.size}\0{item.e_tag or ''}\n" for item in objects)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -1,0 +1,84 @@
+"""Dagster's UI and daemon on a deployment in a folder, as ``dagster dev`` has them, for tests."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from dagster_harness import REPOSITORY, Deployment, subprocess_environment
+from glue_server import HOST, free_port
+
+DAGSTER_YAML: Final = """
+telemetry:
+  enabled: false
+nux:  # else a dialog asks for an e-mail address first
+  enabled: false
+run_coordinator:
+  module: dagster.core.run_coordinator
+  class: QueuedRunCoordinator
+  config:
+    dequeue_interval_seconds: 1
+concurrency:
+  runs:
+    max_concurrent_runs: 2
+"""
+
+_START_SECONDS: Final = 120
+_STOP_SECONDS: Final = 30
+
+
+@contextmanager
+def dagster_ui(deployment: Deployment, environment: Mapping[str, str], logs: Path) -> Iterator[str]:
+    """The address of a UI that answers. Beside it a daemon runs what is launched there."""
+    (deployment.home / "dagster.yaml").write_text(DAGSTER_YAML)
+    logs.mkdir(parents=True, exist_ok=True)
+    port, log = free_port(), logs / "webserver.log"
+    with (
+        _running("dagster-daemon", "run", environment=environment, log=logs / "daemon.log"),
+        _running("dagster-webserver", "-h", HOST, "-p", str(port), environment=environment, log=log) as webserver,
+    ):
+        address = f"http://{HOST}:{port}"
+        _wait_until_it_answers(f"{address}/server_info", webserver, log)
+        yield address
+
+
+@contextmanager
+def _running(
+    program: str, *arguments: str, environment: Mapping[str, str], log: Path
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """The program in a process group of its own, of which nothing is left at the end: no code server, no run."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [Path(sys.executable).with_name(program), *arguments, "-w", REPOSITORY / "workspace.yaml"],
+            env=subprocess_environment(**environment),
+            cwd=REPOSITORY,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_STOP_SECONDS)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _wait_until_it_answers(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    """It does so when it has loaded the definitions."""
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        assert process.poll() is None, log.read_text()[-4000:]
+        with suppress(OSError), urllib.request.urlopen(url, timeout=5):
+            return
+        assert time.monotonic() < deadline, f"{url} does not answer: {log.read_text()[-4000:]}"
+        time.sleep(0.2)
