@@ -561,13 +561,15 @@ def test_an_earlier_manifest_that_is_broken_is_left_out(lake: Lake) -> None:
 
 
 def test_a_column_that_a_file_lacks_is_a_failure_of_its_own_kind(lake: Lake) -> None:
-    write_day(lake, row(Action="Archive"), row(Id="f"))
+    write_day(lake, row(Action="Archive"), row(Id="f", EntityId=None))
     path = lake.path / data_path(DAY1, DAY1, "shop")
     pq.write_table(pq.read_table(path).drop_columns(["EntityName", "Action"]), path)
     verdicts = check_all(lake, ["required_not_null", "known_actions", "entity_index_not_negative", "key_unique"])
     told = failure(verdicts["required_not_null"], "error")
     assert "could not be evaluated" in verdicts["required_not_null"].description
     assert "EntityName" in told["problem"]
+    # what could be evaluated is told too
+    assert [one["broken"] for one in told["expectations"] if one["failed"]] == ["EntityId is null"]
     assert "Action" in failure(verdicts["known_actions"], "warn")["problem"]
     assert verdicts["entity_index_not_negative"].passed
     assert "EntityName" in failure(verdicts["key_unique"], "error")["problem"]
