@@ -622,6 +622,37 @@ def test_a_history_that_is_cancelled_tells_nothing_more(client: AuditLogClient) 
         next(client.history("Order", "500", WEEK["from_date"], WEEK["to_date"], cancelled=cancelled))
 
 
+@pytest.mark.parametrize("method", ["query", "to_arrow", "to_pandas", "to_polars"])
+def test_what_is_cancelled_before_it_begins_gives_nothing(client: AuditLogClient, method: str) -> None:
+    cancelled = threading.Event()
+    cancelled.set()
+    with pytest.raises(QueryCancelledError):
+        getattr(client, method)(everything(), cancelled=cancelled)
+
+
+@pytest.mark.parametrize("method", ["query", "to_arrow", "to_pandas", "to_polars", "export"])
+def test_a_cancelled_task_cancels_the_work_in_its_thread(
+    make_client: MakeClient, standing: Lake, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    ended: list[bool] = []
+
+    def work_until_cancelled(*_: Any, cancelled: threading.Event) -> None:
+        ended.append(cancelled.wait(10))
+
+    monkeypatch.setattr(AuditLogClient, method, work_until_cancelled)
+
+    async def use(twin: AsyncAuditLogClient) -> None:
+        more = ("found", "csv") if method == "export" else ()
+        task = asyncio.ensure_future(getattr(twin, method)(everything(), *more))
+        await asyncio.sleep(0.1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    with_async_client(make_client, standing, use)
+    assert ended == [True]
+
+
 @FORMATS
 def test_an_export_that_is_cancelled_between_two_days_leaves_no_file(
     client: AuditLogClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: Any

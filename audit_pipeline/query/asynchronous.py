@@ -68,13 +68,13 @@ class AsyncAuditLogClient:
         return _each(lambda cancelled: self._client.history(*of, cancelled=cancelled))
 
     async def to_arrow(self, query: AuditLogQuery) -> pa.Table:
-        return await asyncio.to_thread(self._client.to_arrow, query)
+        return await _stoppable(lambda cancelled: self._client.to_arrow(query, cancelled=cancelled))
 
     async def to_pandas(self, query: AuditLogQuery) -> "pd.DataFrame":
-        return await asyncio.to_thread(self._client.to_pandas, query)
+        return await _stoppable(lambda cancelled: self._client.to_pandas(query, cancelled=cancelled))
 
     async def to_polars(self, query: AuditLogQuery) -> "pl.DataFrame":
-        return await asyncio.to_thread(self._client.to_polars, query)
+        return await _stoppable(lambda cancelled: self._client.to_polars(query, cancelled=cancelled))
 
     async def export(self, query: AuditLogQuery, path: Path | str, format: ExportFormat) -> int:  # noqa: A002
         return await _stoppable(lambda cancelled: self._client.export(query, path, format, cancelled=cancelled))

@@ -18,7 +18,7 @@ from audit_pipeline.query.backends import Backend, Reader, open_backend
 from audit_pipeline.query.cursor import CursorCodec, Position
 from audit_pipeline.query.differences import differences
 from audit_pipeline.query.errors import InvalidQueryError
-from audit_pipeline.query.export import ExportFormat, arrow_batches, arrow_table, write_file
+from audit_pipeline.query.export import EXPORT_SCHEMA, ExportFormat, arrow_batches, write_file
 from audit_pipeline.query.items import AuditLogItem, HistoryEntry, Page, items_of, position_of
 from audit_pipeline.query.query import AuditLogQuery, QueryLimits
 from audit_pipeline.query.sql import Span, Statement, build, reads_descending
@@ -112,22 +112,22 @@ class AuditLogClient:
             is_child = (item.entity_id, item.entity_type) != (entity_id, entity_type)
             yield HistoryEntry(item, is_child, differences(item.before, item.after))
 
-    def to_arrow(self, query: AuditLogQuery) -> pa.Table:
+    def to_arrow(self, query: AuditLogQuery, *, cancelled: threading.Event | None = None) -> pa.Table:
         """All rows of the query in its order, limit and cursor aside, straight from the Parquet files."""
-        return arrow_table(self._settings, self._whole(query))
+        return pa.Table.from_batches(arrow_batches(self._settings, self._whole(query), cancelled), EXPORT_SCHEMA)
 
-    def to_pandas(self, query: AuditLogQuery) -> "pd.DataFrame":
+    def to_pandas(self, query: AuditLogQuery, *, cancelled: threading.Event | None = None) -> "pd.DataFrame":
         """As :meth:`to_arrow`; needs the extra ``audit-pipeline[pandas]``."""
         _need("pandas")
-        frame: pd.DataFrame = self.to_arrow(query).to_pandas()
+        frame: pd.DataFrame = self.to_arrow(query, cancelled=cancelled).to_pandas()
         return frame
 
-    def to_polars(self, query: AuditLogQuery) -> "pl.DataFrame":
+    def to_polars(self, query: AuditLogQuery, *, cancelled: threading.Event | None = None) -> "pl.DataFrame":
         """As :meth:`to_arrow`; needs the extra ``audit-pipeline[polars]``."""
         _need("polars")
         import polars as pl
 
-        frame = pl.from_arrow(self.to_arrow(query))
+        frame = pl.from_arrow(self.to_arrow(query, cancelled=cancelled))
         assert isinstance(frame, pl.DataFrame)
         return frame
 

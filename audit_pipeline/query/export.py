@@ -21,7 +21,7 @@ from audit_pipeline.query.query import AuditLogQuery
 from audit_pipeline.query.sql import Span, build, reads_descending
 from audit_pipeline.settings import QuerySettings
 
-__all__ = ["EXPORT_FORMATS", "ExportFormat", "arrow_batches", "arrow_table", "write_file"]
+__all__ = ["EXPORT_FORMATS", "EXPORT_SCHEMA", "ExportFormat", "arrow_batches", "write_file"]
 
 ExportFormat = Literal["csv", "jsonl", "parquet"]
 
@@ -33,12 +33,8 @@ EXPORT_FORMATS: Final = get_args(ExportFormat)
 _BATCH_ROWS: Final = 8192
 
 
-def arrow_table(settings: QuerySettings, query: AuditLogQuery) -> pa.Table:
-    return pa.Table.from_batches(arrow_batches(settings, query), EXPORT_SCHEMA)
-
-
 def arrow_batches(
-    settings: QuerySettings, query: AuditLogQuery, cancelled: threading.Event | None = None
+    settings: QuerySettings, query: AuditLogQuery, cancelled: threading.Event | None
 ) -> Iterator[pa.RecordBatch]:
     """The rows in the query's order, with :data:`EXPORT_SCHEMA`."""
     backend = DuckDBBackend(settings)
