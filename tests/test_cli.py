@@ -39,6 +39,7 @@ class Cli(Commands):
         self.lake = lake
         super().__init__(
             {
+                "COLUMNS": None,  # xdist sets it
                 "AUDIT_RAW_URL": str(lake.raw),
                 "AUDIT_LAKE_URL": str(lake.path),
                 "AUDIT_START_DATE": str(DAY1),
