@@ -266,6 +266,10 @@ def suite():
             "key_unique is a built-in check",
         ),
         (
+            f"expectations: [{{type: {NOT_NULL}, kwargs: {{column: Id}}, meta: {{check: conservation}}}}]",
+            "conservation is a built-in check",
+        ),
+        (
             "expectations: [{type: expect_column_values_to_be_unique, kwargs: {column: Id}}]",
             "(expect_column_values_to_be_unique): it looks at all rows at once",
         ),

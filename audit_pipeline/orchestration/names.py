@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from audit_pipeline.quality.builtin import BUILTIN_CHECKS
+from audit_pipeline.quality.builtin import BUILTIN_CHECKS, CONSERVATION, HOUR_COVERAGE
 
 __all__ = [
     "ASSETS",
@@ -25,8 +25,6 @@ PARQUET: Final = "audit_log_parquet"
 TABLE: Final = "audit_log_table"
 ASSETS: Final = (RAW, PARQUET, TABLE)
 
-HOUR_COVERAGE: Final = "hour_coverage"
-CONSERVATION: Final = "conservation"
 #: Check: the asset that it is about. Those of a user's suite (see ``checks``) are about :data:`PARQUET`.
 CHECKS: Final[Mapping[str, str]] = {
     HOUR_COVERAGE: RAW,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from audit_pipeline.quality.builtin import BUILTIN_CHECKS, builtin_rules
+from audit_pipeline.quality.builtin import BUILTIN_CHECKS, CONSERVATION, HOUR_COVERAGE, builtin_rules
 from audit_pipeline.quality.rules import Rule
 from audit_pipeline.quality.suite import load_suite
 
@@ -74,7 +74,8 @@ def build_data_docs(settings: "Settings", lake: "Store", manifest: "Manifest", f
 
 def quality_rules(settings: "Settings") -> list[Rule]:
     """The expectations of all checks. Raises what :func:`quality_checks` does."""
-    own = load_suite(settings.quality_suite, taken=BUILTIN_CHECKS) if settings.quality_suite else []
+    taken = {*BUILTIN_CHECKS, CONSERVATION, HOUR_COVERAGE}
+    own = load_suite(settings.quality_suite, taken) if settings.quality_suite else []
     return [*builtin_rules(settings), *own]
 
 

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BUILTIN_CHECKS",
+    "CONSERVATION",
     "GIVEN_WITH",
+    "HOUR_COVERAGE",
     "JSON_OBJECTS",
     "KEY_UNIQUE",
     "NEW_SOURCES",
@@ -21,6 +23,10 @@ __all__ = [
     "BuiltinCheck",
     "builtin_rules",
 ]
+
+#: Checks of a day that are no expectations: they are made elsewhere, and a suite cannot have their names.
+HOUR_COVERAGE: Final = "hour_coverage"
+CONSERVATION: Final = "conservation"
 
 KEY_UNIQUE: Final = "key_unique"
 ROWS_PER_SOURCE: Final = "rows_per_source"
