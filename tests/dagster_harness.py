@@ -172,6 +172,18 @@ def event(event_id: str, time: str, source: str = "shop") -> str:
     return json.dumps({"id": event_id, "source": source, "time": time, "detail": detail})
 
 
+def order_change(time: str, *, sound: bool = True) -> str:
+    """An event on which no quality check warns, its id is its time. One that is not sound goes to quarantine."""
+    entity = {"name": "Order #500"} | ({"id": "500"} if sound else {})
+    detail = {
+        "action": "Create",
+        "entity_type": "Order",
+        "actor": {"type": 1, "name": "jane@example.com"},
+        "entities": [{"entity": entity, "after": {"status": "Paid"}}],
+    }
+    return json.dumps({"id": time, "source": "myapp.orderservice", "time": time, "detail": detail})
+
+
 def subprocess_environment(**variables: str | None) -> dict[str, str]:
     """This environment, without settings but for ``variables``, fit to import the package under test."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AUDIT_", "DAGSTER_", "AWS_"))}

@@ -1,7 +1,5 @@
 """Backfills through the real daemon: a code location, a queue, runs in processes of their own."""
 
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,7 +9,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
-from dagster_harness import DAYS, REPOSITORY, Deployment, Instance, event, subprocess_environment
+from dagster_harness import DAYS, Deployment, Instance, event
+from dagster_programs import dagster_daemon
 
 from audit_pipeline.orchestration.build import build_defs
 from audit_pipeline.orchestration.names import ASSETS, CHECKS, CONSERVATION, HOUR_COVERAGE, PARQUET, RAW, TABLE
@@ -20,19 +19,6 @@ pytestmark = pytest.mark.slow
 
 ALL_DAYS = (*DAYS, "2026-05-04")
 BAD_DAY = "2026-05-02"
-
-DAGSTER_YAML = """
-telemetry:
-  enabled: false
-run_coordinator:
-  module: dagster.core.run_coordinator
-  class: QueuedRunCoordinator
-  config:
-    dequeue_interval_seconds: 1
-concurrency:
-  runs:
-    max_concurrent_runs: 2
-"""
 
 
 @dataclass(frozen=True)
@@ -51,7 +37,6 @@ class Backfill:
 
     def create(self, *, with_bad_day: bool) -> None:
         self.deployment.create()
-        (self.deployment.home / "dagster.yaml").write_text(DAGSTER_YAML)
         for hour in range(24):  # a day on which no hour is missing
             time_of = f"2026-05-04T{hour:02}:30:00Z"
             self.deployment.write(f"year=2026/month=05/day=04/hour={hour:02}/a", event(f"e{hour}", time_of))
@@ -79,26 +64,6 @@ class Backfill:
             )
             instance.dagster.add_backfill(backfill)
 
-    @contextmanager
-    def daemon(self) -> Iterator[None]:
-        with self.log.open("w") as log:
-            process = subprocess.Popen(
-                [Path(sys.executable).with_name("dagster-daemon"), "run", "-w", REPOSITORY / "workspace.yaml"],
-                env=subprocess_environment(**self.environment()),
-                cwd=REPOSITORY,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-            try:
-                yield
-            finally:
-                process.terminate()
-                try:
-                    process.wait(30)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
-
     def status(self) -> BulkActionStatus:
         with self.deployment.instance() as instance:
             backfill = instance.dagster.get_backfill("backfill")
@@ -124,7 +89,7 @@ def backfills(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Backfill]:
         for name, backfill in made.items():
             backfill.create(with_bad_day=name == "a bad day")
             backfill.submit()
-            daemons.enter_context(backfill.daemon())
+            daemons.enter_context(dagster_daemon(backfill.deployment, backfill.environment(), backfill.log))
         for backfill in made.values():
             backfill.wait()
     return made

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 import dagster as dg
 import pytest
 from chromium import artifacts_folder, browser_page, pictured, publish, require_chromium
-from dagster_harness import Deployment
-from lake import entity, event, key
-from ui_server import dagster_ui
+from dagster_harness import Deployment, order_change
+from dagster_programs import dagster_ui
+from lake import key
 
 from audit_pipeline.orchestration.names import ASSETS, PARQUET, RAW, TABLE
 from audit_pipeline.quality.builtin import QUARANTINE_SHARE
@@ -124,12 +124,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 def deliver(site: Site, day: str, hour: int, *, sound: bool) -> None:
     """The hour's object, over an earlier one if there is one."""
-    number = '"id":"500",' if sound else ""
-    change = entity(entity=f'{{{number}"name":"Order #500"}}', after='{"status":"Paid"}')
-    detail = {"action": '"Create"', "entity_type": '"Order"', "actor": '{"type":1,"name":"jane@example.com"}'}
     times = [f"{day}T{hour:02}:{minute:02}:00Z" for minute in range(EVENTS_AN_HOUR)]
-    events = (event(time, change, time=time, source="myapp.orderservice", detail=detail) for time in times)
-    site.deployment.write(key(date.fromisoformat(day), hour), *events)
+    site.deployment.write(key(date.fromisoformat(day), hour), *(order_change(time, sound=sound) for time in times))
 
 
 @pytest.fixture(scope="module")

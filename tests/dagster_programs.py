@@ -1,4 +1,4 @@
-"""Dagster's UI and daemon on a deployment in a folder, as ``dagster dev`` has them, for tests."""
+"""Dagster's programs on a deployment in a folder, for tests: the daemon, alone or with the UI as ``dagster dev``."""
 
 import os
 import signal
@@ -34,13 +34,20 @@ _STOP_SECONDS: Final = 30
 
 
 @contextmanager
+def dagster_daemon(deployment: Deployment, environment: Mapping[str, str], log: Path) -> Iterator[None]:
+    """A daemon with a queue that starts two runs at a time."""
+    (deployment.home / "dagster.yaml").write_text(DAGSTER_YAML)
+    with _running("dagster-daemon", "run", environment=environment, log=log):
+        yield
+
+
+@contextmanager
 def dagster_ui(deployment: Deployment, environment: Mapping[str, str], logs: Path) -> Iterator[str]:
     """The address of a UI that answers. Beside it a daemon runs what is launched there."""
-    (deployment.home / "dagster.yaml").write_text(DAGSTER_YAML)
     logs.mkdir(parents=True, exist_ok=True)
     port, log = free_port(), logs / "webserver.log"
     with (
-        _running("dagster-daemon", "run", environment=environment, log=logs / "daemon.log"),
+        dagster_daemon(deployment, environment, logs / "daemon.log"),
         _running("dagster-webserver", "-h", HOST, "-p", str(port), environment=environment, log=log) as webserver,
     ):
         address = f"http://{HOST}:{port}"
