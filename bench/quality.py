@@ -24,18 +24,11 @@ from audit_pipeline.cli.output import print_json, stdout_console
 from audit_pipeline.quality import check_quality, quality_checks
 from audit_pipeline.settings import Settings
 from audit_pipeline.store.layout import data_path
-from audit_pipeline.store.manifest import (
-    EventCounts,
-    Manifest,
-    ObjectCounts,
-    OutputFile,
-    QuarantineFile,
-    read_manifest,
-    write_manifest,
-)
+from audit_pipeline.store.manifest import OutputFile, read_manifest, write_manifest
 from audit_pipeline.store.objects import open_store
 from audit_pipeline.transform.parquet import write_rows
 from bench.cases import ROOT
+from bench.manifests import made_manifest
 from bench.measure import measure
 from bench.report import describe_machine
 
@@ -97,25 +90,7 @@ def _make_day(folder: Path, rows: int) -> None:
         for source, count in zip(_SOURCES, shares, strict=True)
         for output in _write_source(folder, source, count)
     ]
-    now = datetime.now(UTC)
-    manifest = Manifest(
-        partition=_DAY,
-        run_id="bench",
-        code_version="bench",
-        engine="bench",
-        started_at=now,
-        finished_at=now,
-        grace_hours=1,
-        inputs=[],
-        objects=ObjectCounts(),
-        events=EventCounts(read=rows, kept=rows),
-        rows=rows,
-        late_rows=0,
-        quarantined_records=0,
-        outputs=outputs,
-        quarantine=QuarantineFile(path=None, records=0, by_reason={}),
-    )
-    write_manifest(lake, manifest)
+    write_manifest(lake, made_manifest(_DAY, rows=rows, outputs=outputs))
 
 
 def _write_source(folder: Path, source: str, count: int) -> list[OutputFile]:
