@@ -17,10 +17,11 @@ ROOT: Final = Path(__file__).parents[1]
 def aws_tool(name: str) -> str:
     """The program's path; the test is skipped where it is missing, and fails on CI."""
     folder = os.environ.get("AWS_TOOLS", ROOT / ".venv-aws" / "bin")
-    if found := shutil.which(name, path=folder):
-        return found
-    missing = f"there is no {name} in {folder} ('make aws-tools' brings it in)"
-    (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
+    found = shutil.which(name, path=folder)
+    if found is None:
+        missing = f"there is no {name} in {folder} ('make aws-tools' brings it in)"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
+    return found
 
 
 def lint(*command: str | Path) -> str:

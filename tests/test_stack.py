@@ -1,4 +1,4 @@
-"""``aws/cf.yaml`` as written: what AWS does otherwise than one would think has a test of its own, and so has every right.
+"""``aws/cf.yaml`` as written: where AWS does otherwise than one would think, a test says so; and so for every right.
 
 An emulator forgets much of it (lifecycles, keys, locks): :mod:`test_stack_deploy` deploys, this reads.
 """

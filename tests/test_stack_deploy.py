@@ -1,8 +1,8 @@
 """The stacks are deployed to an emulator by AWS's own command line, and read back through AWS's APIs.
 
 The emulator (ministack) knows neither an archive of EventBridge nor an OIDC provider: the tests deploy a copy without
-the one, and give the other. It forgets lifecycles, encryption and Object Lock of buckets, the file extension of Firehose
-and the boundary of roles, checks no policy and delivers nothing: :mod:`test_stack` asserts those on the template.
+the one, and give the other. It forgets lifecycles, encryption and Object Lock of buckets, Firehose's file extension and
+the boundary of roles, checks no policy and delivers nothing: :mod:`test_stack` asserts those on the template.
 """
 
 import json
