@@ -1,4 +1,4 @@
-"""A CloudFormation change set as a Markdown table: ``aws cloudformation describe-change-set … | python aws/preview.py``.
+"""A CloudFormation change set as a Markdown table: ``aws cloudformation describe-change-set … | aws/preview.py``.
 
 It needs nothing but Python: it runs on GitHub's machine, where the project is not installed.
 """

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,18 +41,14 @@ class Emulator:
         command += ["--capabilities", "CAPABILITY_IAM", "--no-fail-on-empty-changeset"]
         if parameters:
             command += ["--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items())]
+        return self.run(command, self.folder)
+
+    def run(self, command: Sequence[str], folder: Path, **environment: str) -> str:
+        """What a program prints for which the emulator is AWS, and which finds ``aws``."""
+        path = f"{Path(aws_tool('aws')).parent}{os.pathsep}{os.environ['PATH']}"
+        known = {"PATH": path, "HOME": str(self.folder), "AWS_ENDPOINT_URL": self.endpoint, **AWS_VARIABLES}
         done = subprocess.run(
-            command,
-            env={
-                "PATH": os.environ["PATH"],
-                "HOME": str(self.folder),
-                "AWS_ENDPOINT_URL": self.endpoint,
-                **AWS_VARIABLES,
-            },
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
+            command, cwd=folder, env=known | environment, capture_output=True, text=True, timeout=120, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout

@@ -7,12 +7,15 @@ the boundary of roles, checks no policy and delivers nothing: :mod:`test_stack` 
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from aws_emulator import Emulator, emulator
+from aws_tools import ROOT
 from stack_template import GITHUB, GITHUB_STACK_NAME, STACK, STACK_NAME
 
 from audit_pipeline.catalog.definition import TableDefinition, definitions_of, glue_table_input
@@ -180,28 +183,27 @@ def test_an_update_keeps_the_buckets_and_changes_what_was_asked(
     assert aws.client("s3").get_object(Bucket=deployed["RawBucket"], Key="raw/eventbridge/x")["Body"].read() == b"{}"
 
 
-def test_a_second_environment_stands_beside_the_first_in_one_account(
-    aws: Emulator, template: Path, deployed: dict[str, str]
-) -> None:
-    aws.deploy(
-        template, "audit-staging", Environment="staging", EventBusName="staging-eventbus", Database="audit_logs_staging"
-    )
-    second = aws.outputs("audit-staging")
-    shared = {name for name in deployed if second[name] == deployed[name]}
-    assert shared == {"AuditStartDate", "AuditTable"}
+@pytest.fixture(scope="module")
+def second(aws: Emulator, template: Path, deployed: dict[str, str]) -> dict[str, str]:
+    """The outputs of another environment in the same account."""
+    others = {"Environment": "staging", "EventBusName": "staging-eventbus", "Database": "audit_logs_staging"}
+    aws.deploy(template, "audit-staging", **others)
+    return aws.outputs("audit-staging")
 
 
-def test_evidence_is_still_there_when_the_stack_is_gone(aws: Emulator, template: Path) -> None:
-    aws.deploy(template, "audit-gone", EventBusName="gone-eventbus", Database="audit_logs_gone")
-    outputs = aws.outputs("audit-gone")
+def test_a_second_environment_stands_beside_the_first(deployed: dict[str, str], second: dict[str, str]) -> None:
+    assert {name for name in second if second[name] == deployed.get(name)} == {"AuditStartDate", "AuditTable"}
+
+
+def test_evidence_is_still_there_when_the_stack_is_gone(aws: Emulator, second: dict[str, str]) -> None:
     s3, cloudformation = aws.client("s3"), aws.client("cloudformation")
-    s3.put_object(Bucket=outputs["RawBucket"], Key="raw/eventbridge/x", Body=b"{}")
-    cloudformation.delete_stack(StackName="audit-gone")
-    cloudformation.get_waiter("stack_delete_complete").wait(StackName="audit-gone", WaiterConfig={"Delay": 1})
-    assert s3.get_object(Bucket=outputs["RawBucket"], Key="raw/eventbridge/x")["Body"].read() == b"{}"
-    assert aws.client("kms").describe_key(KeyId=outputs["KeyArn"])["KeyMetadata"]["KeyState"] == "Enabled"
-    assert aws.client("sqs").get_queue_attributes(QueueUrl=outputs["DeadLetterQueueUrl"], AttributeNames=["QueueArn"])
-    assert outputs["DeliveryStreamName"] not in aws.client("firehose").list_delivery_streams()["DeliveryStreamNames"]
+    s3.put_object(Bucket=second["RawBucket"], Key="raw/eventbridge/x", Body=b"{}")
+    cloudformation.delete_stack(StackName="audit-staging")
+    cloudformation.get_waiter("stack_delete_complete").wait(StackName="audit-staging", WaiterConfig={"Delay": 1})
+    assert s3.get_object(Bucket=second["RawBucket"], Key="raw/eventbridge/x")["Body"].read() == b"{}"
+    assert aws.client("kms").describe_key(KeyId=second["KeyArn"])["KeyMetadata"]["KeyState"] == "Enabled"
+    assert aws.client("sqs").get_queue_attributes(QueueUrl=second["DeadLetterQueueUrl"], AttributeNames=["QueueArn"])
+    assert second["DeliveryStreamName"] not in aws.client("firehose").list_delivery_streams()["DeliveryStreamNames"]
 
 
 def test_the_roles_of_github_trust_one_repository_and_environment(aws: Emulator) -> None:
@@ -218,7 +220,78 @@ def test_the_roles_of_github_trust_one_repository_and_environment(aws: Emulator)
     assert outputs["OidcProviderArn"] == PROVIDER
 
 
-def test_the_stack_deploys_with_the_boundary_that_github_needs(aws: Emulator, template: Path) -> None:
-    bounded = {"EventBusName": "bound-eventbus", "Database": "audit_logs_bound", "PermissionsBoundary": BOUNDARY}
-    aws.deploy(template, "audit-bound", **bounded)
-    assert aws.outputs("audit-bound")["AuditDatabase"] == "audit_logs_bound"
+# -- the steps of the workflow, as GitHub runs them
+
+
+def step(job: str, name: str) -> list[str]:
+    """Its command, in the shell that GitHub takes."""
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "deploy.yml").read_text())["jobs"]
+    (found,) = [each["run"] for each in jobs[job]["steps"] if each.get("name") == name]
+    return ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", found]
+
+
+@pytest.fixture
+def checkout(template: Path, tmp_path: Path) -> Path:
+    (tmp_path / "aws").mkdir()
+    shutil.copy(template, tmp_path / "aws" / "cf.yaml")
+    shutil.copy(ROOT / "aws" / "preview.py", tmp_path / "aws")
+    (tmp_path / "summary.md").touch()
+    return tmp_path
+
+
+def test_a_pull_request_shows_what_it_would_change_and_changes_nothing(
+    aws: Emulator, deployed: dict[str, str], checkout: Path
+) -> None:
+    known = {"STACK_NAME": STACK_NAME, "GITHUB_STEP_SUMMARY": str(checkout / "summary.md")}
+    aws.run(step("preview", "Change set"), checkout, **known)
+    assert (checkout / "summary.md").read_text() == f"{STACK_NAME}: nothing changes.\n"
+    written = checkout / "aws" / "cf.yaml"
+    written.write_text(written.read_text().replace("DisplayName: Audit log", "DisplayName: Other"))
+    (checkout / "summary.md").write_text("")
+    aws.run(step("preview", "Change set"), checkout, **known)
+    summary = (checkout / "summary.md").read_text()
+    assert summary.startswith(f"{STACK_NAME}: 1 changes.")
+    assert "| Modify | AlertTopic | AWS::SNS::Topic |" in summary
+    topic = aws.client("sns").get_topic_attributes(TopicArn=deployed["AuditAlertSnsTopicArn"])["Attributes"]
+    assert topic["DisplayName"] == "Audit log"
+    # of a deployment that changes nothing, AWS keeps a change set that failed
+    left = aws.client("cloudformation").list_change_sets(StackName=STACK_NAME)["Summaries"]
+    assert {each["Status"] for each in left} <= {"FAILED"}
+
+
+def test_a_deployment_puts_the_code_into_s3_and_the_stack_knows_it(
+    aws: Emulator, template: Path, checkout: Path
+) -> None:
+    aws.deploy(template, "audit-step", EventBusName="step-eventbus", Database="audit_logs_step", BufferSeconds="60")
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket="code")
+    (checkout / "dist").mkdir()
+    (checkout / "dist" / "audit_pipeline-0.1.0-py3-none-any.whl").write_bytes(b"wheel")
+
+    def deploy(commit: str) -> set[str]:
+        aws.run(
+            step("deploy", "Wheel and Glue files to S3, then the stack"),
+            checkout,
+            CODE_BUCKET="code",
+            ENVIRONMENT="production",
+            EXECUTION_ROLE_ARN="arn:aws:iam::000000000000:role/execution",
+            GITHUB_SHA=commit,
+            PERMISSIONS_BOUNDARY_ARN=BOUNDARY,
+            STACK_NAME="audit-step",
+        )
+        return {each["Key"] for each in s3.list_objects_v2(Bucket="code", Prefix=commit)["Contents"]}
+
+    assert deploy("first") == {"first/audit_pipeline-0.1.0-py3-none-any.whl"}
+    assert "GlueJobName" not in aws.outputs("audit-step")
+
+    (checkout / "aws" / "glue").mkdir()
+    (checkout / "aws" / "glue" / "job.py").write_text("print()")
+    assert deploy("second") == {"second/audit_pipeline-0.1.0-py3-none-any.whl", "second/glue/job.py"}
+    job = aws.client("glue").get_job(JobName="audit-step")["Job"]
+    assert job["Command"]["ScriptLocation"] == "s3://code/second/glue/job.py"
+    wheel = "s3://code/second/audit_pipeline-0.1.0-py3-none-any.whl"
+    assert job["DefaultArguments"]["--additional-python-modules"] == wheel
+    # what the deployment does not set keeps its value
+    answer = aws.client("firehose").describe_delivery_stream(DeliveryStreamName="audit-step")
+    (destination,) = answer["DeliveryStreamDescription"]["Destinations"]
+    assert int(destination["ExtendedS3DestinationDescription"]["BufferingHints"]["IntervalInSeconds"]) == 60

@@ -73,7 +73,7 @@ def test_whoever_gets_credentials_of_aws_stands_in_an_environment() -> None:
 
 def test_ci_runs_what_has_to_pass() -> None:
     (job,) = workflow(WORKFLOWS / "ci.yml")["jobs"].values()
-    assert commands(job) == 'JAVA25_HOME="$JAVA_HOME_25_X64" bash .ci/run'
+    assert commands(job).strip() == 'JAVA25_HOME="$JAVA_HOME_25_X64" bash .ci/run'
     assert workflow(WORKFLOWS / "deploy.yml")["jobs"]["deploy"]["needs"] == ["test", "package"]
 
 
