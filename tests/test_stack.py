@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any, Final
 
 import pytest
-from aws_tools import lint
+from aws_tools import ROOT, lint
 from stack_template import ACCOUNT, GITHUB, GITHUB_STACK_NAME, STACK, STACK_NAME, Deployed, Statement, load_template
 
 from audit_pipeline.catalog.definition import definitions_of, glue_table_input
@@ -66,6 +66,14 @@ def test_the_seeds_capability_is_enough_as_nothing_of_iam_has_a_name(template: A
 
 def test_the_seeds_command_needs_no_parameter() -> None:
     assert all("Default" in each for each in load_template(STACK)["Parameters"].values())
+
+
+def test_the_docs_name_every_parameter_with_its_default() -> None:
+    table = (ROOT / "docs" / "aws.md").read_text().split("## Parameters")[1].split("## ")[0]
+    for name, each in load_template(STACK)["Parameters"].items():
+        (line,) = [line for line in table.splitlines() if f"`{name}`" in line]
+        default = "10 GB" if name == "BytesScannedCutoff" else str(each["Default"])
+        assert default in line or name in ("CodeBucket", "GlueScriptKey", "GlueWheelKey", "GlueWorkers")
 
 
 def test_there_is_no_lambda_and_nobody_may_call_one(full: Deployed) -> None:
