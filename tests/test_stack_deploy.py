@@ -22,6 +22,8 @@ from audit_pipeline.catalog.definition import TableDefinition, definitions_of, g
 from audit_pipeline.catalog.glue import ensure_table
 from audit_pipeline.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 PROVIDER = "arn:aws:iam::000000000000:oidc-provider/token.actions.githubusercontent.com"
 BOUNDARY = "arn:aws:iam::000000000000:policy/boundary"
 

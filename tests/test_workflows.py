@@ -64,6 +64,14 @@ def test_there_is_no_long_lived_key_and_no_secret(path: Path) -> None:
     assert not re.search(r"secrets\.|aws-access-key-id|AKIA", path.read_text())
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_a_checkout_leaves_no_token_behind(path: Path) -> None:
+    steps = [step for job in workflow(path)["jobs"].values() for step in job.get("steps", ())]
+    checkouts = [step for step in steps if step.get("uses", "").startswith("actions/checkout@")]
+    assert checkouts
+    assert all(step["with"]["persist-credentials"] is False for step in checkouts)
+
+
 def test_whoever_gets_credentials_of_aws_stands_in_an_environment() -> None:
     jobs = workflow(WORKFLOWS / "deploy.yml")["jobs"]
     credited = {name: job["environment"] for name, job in jobs.items() if "configure-aws-credentials" in str(job)}
@@ -73,7 +81,7 @@ def test_whoever_gets_credentials_of_aws_stands_in_an_environment() -> None:
 
 def test_ci_runs_what_has_to_pass() -> None:
     (job,) = workflow(WORKFLOWS / "ci.yml")["jobs"].values()
-    assert commands(job).strip() == 'JAVA25_HOME="$JAVA_HOME_25_X64" bash .ci/run'
+    assert job["steps"][-1]["run"] == 'JAVA25_HOME="$JAVA_HOME_25_X64" bash .ci/run'
     assert workflow(WORKFLOWS / "deploy.yml")["jobs"]["deploy"]["needs"] == ["test", "package"]
 
 
