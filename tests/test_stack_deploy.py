@@ -274,7 +274,7 @@ def test_a_deployment_puts_the_code_into_s3_and_the_stack_knows_it(
             step("deploy", "Wheel and Glue files to S3, then the stack"),
             checkout,
             CODE_BUCKET="code",
-            ENVIRONMENT="production",
+            ENVIRONMENT="staging",
             EXECUTION_ROLE_ARN="arn:aws:iam::000000000000:role/execution",
             GITHUB_SHA=commit,
             PERMISSIONS_BOUNDARY_ARN=BOUNDARY,
@@ -284,6 +284,9 @@ def test_a_deployment_puts_the_code_into_s3_and_the_stack_knows_it(
 
     assert deploy("first") == {"first/audit_pipeline-0.1.0-py3-none-any.whl"}
     assert "GlueJobName" not in aws.outputs("audit-step")
+    (found,) = aws.client("cloudformation").describe_stacks(StackName="audit-step")["Stacks"]
+    given = {each["ParameterKey"]: each["ParameterValue"] for each in found["Parameters"]}
+    assert (given["Environment"], given["PermissionsBoundary"]) == ("staging", BOUNDARY)
 
     (checkout / "aws" / "glue").mkdir()
     (checkout / "aws" / "glue" / "job.py").write_text("print()")
