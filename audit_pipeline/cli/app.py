@@ -7,6 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from audit_pipeline import __version__
+from audit_pipeline.cli.cost import cost
 from audit_pipeline.cli.ddl import ddl
 from audit_pipeline.cli.demo import demo
 from audit_pipeline.cli.exits import MEANINGS, ExitCode, exit_code_of
@@ -67,7 +68,7 @@ def _unwrapped(text: str) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
-for _command in (simulate, materialize, status, quarantine, quality, query, history, sql, ddl, demo):
+for _command in (simulate, materialize, status, quarantine, quality, query, history, sql, ddl, cost, demo):
     # a query may begin with a comment, which looks like an option
     _context = {"ignore_unknown_options": _command is sql}
     app.command(help=_unwrapped(_command.__doc__ or ""), epilog=_EPILOG, context_settings=_context)(_command)
