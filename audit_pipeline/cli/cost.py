@@ -11,7 +11,7 @@ from rich.text import Text
 
 from audit_pipeline.cli.options import AsJson
 from audit_pipeline.cli.output import cell, print_json, printable, stdout_console, table
-from audit_pipeline.cost.workload import Engine, Workload
+from audit_pipeline.cost.workload import DAYS_A_MONTH, Engine, Workload
 
 if TYPE_CHECKING:
     from audit_pipeline.cost.lines import Line
@@ -51,7 +51,7 @@ def cost(
         return
     console = stdout_console()
     title = f"a month of {events_per_day:,} events a day, {event_bytes:,} bytes each, buffered {buffer_seconds} s"
-    console.print(_bill_table(title, lines))
+    console.print(_bill_table(title, lines, events_per_day * DAYS_A_MONTH))
     console.print(_seed_table(compare(loaded)))
     console.print(printable(_where_prices_come_from(loaded, own=prices is not None)), soft_wrap=True)
 
@@ -75,25 +75,39 @@ def _records(lines: "Sequence[Line]", seed: "Sequence[SeedLine]", prices: "Price
         yield {"kind": "price", "price": name, "rate": str(price.rate)} | told
 
 
-def _bill_table(title: str, lines: "Sequence[Line]") -> Table:
+def _bill_table(title: str, lines: "Sequence[Line]", events: int) -> Table:
     from audit_pipeline.cost.lines import TOTALS, Part, total
 
-    shown = table("line", "$ a month", "price", "how", title=title, right=1)
+    shown = table("line", "$ a month", "quantity", "price", "how", title=title, right=2)
     for part in Part:
         shown.add_row(Text(part.value, style="bold"))
         for line in lines:
             if line.part is part:
-                shown.add_row(cell(f"  {line.name}"), dollars(line.dollars), cell(str(line.rate)), cell(line.how))
+                shown.add_row(
+                    cell(f"  {line.name}"),
+                    dollars(line.dollars),
+                    _quantity(line.quantity),
+                    cell(str(line.rate)),
+                    cell(line.how),
+                )
         shown.add_section()
     for name, parts in TOTALS.items():
-        shown.add_row(Text(name, style="bold"), Text(dollars(total(lines, *parts)), style="bold"))
+        amount = total(lines, *parts)
+        for_a_million = f"${amount * 1_000_000 / events:,.2f} for a million events"
+        shown.add_row(Text(name, style="bold"), Text(dollars(amount), style="bold"), "", "", for_a_million)
     return shown
+
+
+def _quantity(quantity: Decimal) -> str:
+    if quantity == quantity.to_integral_value():
+        return f"{quantity:,.0f}"
+    return f"{quantity:,.2f}" if quantity >= 1 else f"{quantity:.3g}"
 
 
 def _seed_table(seed: "Sequence[SeedLine]") -> Table:
     shown = table(
         "line", "it says, $", "it is, $", "ours, $", "why",
-        title="the post's own table: 100,000 events a day", right=3,
+        title="the post's own table, for 100,000 events a day; ours without any option", right=3,
     )  # fmt: skip
     for row in seed:
         says = "—" if row.says is None else f"{row.says}"

@@ -1,8 +1,8 @@
 """Where a day's run can run in AWS, and what it costs there.
 
-The product's engines stand for these: ``local`` is a Fargate task of its own (ARM, 1 vCPU, 2 GB) that lives for one run;
-``spark`` is one too, larger, with the JVM in it; ``glue`` is a Glue job of the least size, 2 workers of 1 DPU. The others
-are told for comparison.
+The product's engines stand for these places: ``local`` is a Fargate task (ARM, 1 vCPU, 2 GB) that lives for one run;
+``spark`` is one too, larger, with the JVM in it; ``glue`` is a Glue job of the least size, 2 workers of 1 DPU each. The
+other places are told for comparison.
 """
 
 from dataclasses import dataclass
@@ -31,8 +31,9 @@ MIN_SPARK_DPUS: Final = 2
 
 _HOUR: Final = 3600
 
-#: Seconds before and after the work that are billed: Fargate bills the pulling of the image and the start of Dagster,
-#: Glue the start of Spark. Not measured, for there was no AWS account: 2 minutes, and 3 for Spark, are on the safe side.
+#: Seconds that are billed besides the work: Fargate bills the pull of the image, the start of Dagster and the checks,
+#: Glue the start of Spark. Without an AWS account this is not measured but assumed, on the safe side: a whole run of
+#: 100,000 events, from the start of its process to its end, took 45 to 65 s on a busy machine.
 _START_SECONDS: Final = {Engine.LOCAL: Decimal(120), Engine.SPARK: Decimal(180), Engine.GLUE: Decimal(180)}
 #: Seconds for a million events: CPU seconds of one worker; wall seconds of the seed's Spark job on 2 cores, its start
 #: aside (docs/performance.md, 100K and 1M events). Glue has 8 vCPUs for its 2 DPU: it may be quicker.
@@ -61,7 +62,7 @@ class Place:
 
     def how(self, runs: int, seconds: Decimal) -> str:
         floor = ", the minimum" if self._billed(seconds) > seconds else ""
-        return f"{runs:,} × {self._billed(seconds):,.0f} s{floor}"
+        return f"{runs:,} of {self._billed(seconds):,.0f} s{floor}"
 
     def _billed(self, seconds: Decimal) -> Decimal:
         return billed_seconds(seconds) if self.has_minimum else seconds

@@ -77,7 +77,8 @@ class Line:
             "part": self.part.name.lower(),
             "line": self.name,
             "quantity": float(self.quantity),
-            "rate": str(self.rate),
+            "unit": self.rate.unit,
+            "unit_price": float(self.rate.cost_of(1)),
             "dollars": float(self.dollars),
             "how": self.how,
             "prices": list(self.prices),
@@ -118,7 +119,7 @@ def path_lines(amounts: Amounts, prices: Prices) -> list[Line]:
     return [
         _line(
             "EventBridge", a.events * chunks, p.eventbridge_events.rate,
-            f"{a.events:,} events of {a.event_bytes:,} bytes, each {chunks} × 64 KB", "eventbridge_events",
+            f"{a.events:,} events of {a.event_bytes:,} bytes, each billed as {chunks * 64} KB", "eventbridge_events",
         ),
         _line(
             "Firehose", Decimal(a.events * record) / GB, p.firehose.rate,
@@ -187,12 +188,12 @@ def _guards(a: Amounts, workload: Workload, p: Prices) -> list[Line]:
 
 
 def _orchestrator(p: Prices) -> list[Line]:
-    credits = _ASSETS * DAYS_A_MONTH
+    materialized = _ASSETS * DAYS_A_MONTH
     part = Part.ORCHESTRATOR
     return [
         _line("Dagster+ Solo", 1, p.dagster_plus_solo.rate, "the plan", "dagster_plus_solo", part),
         _line(
-            "Dagster+ credits", credits, p.dagster_plus_credit.rate,
+            "Dagster+ credits", materialized, p.dagster_plus_credit.rate,
             f"{_ASSETS} assets a day", "dagster_plus_credit", part,
         ),
     ]  # fmt: skip

@@ -28,7 +28,10 @@ class Rate:
         return self.dollars * quantity / self.per
 
     def __str__(self) -> str:
-        return f"${self.dollars.normalize():f} / {f'{self.per:,} ' if self.per > 1 else ''}{self.unit}"
+        amount = f"{self.dollars.normalize():f}"
+        if len(amount.partition(".")[2]) < 2:
+            amount = f"{self.dollars:.2f}"
+        return f"${amount} / {f'{self.per:,} ' if self.per > 1 else ''}{self.unit}"
 
 
 class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

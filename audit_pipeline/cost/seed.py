@@ -3,7 +3,7 @@
 The post gives 100,000 events a day; that they are of 1.7 KB follows from its 5 GB a month.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
@@ -43,7 +43,7 @@ def compare(prices: Prices) -> list[SeedLine]:
     """The post's table, line by line, with its total; then what is beside it."""
     month = SEED_WORKLOAD.month(SEED_RUN_SECONDS)
     seed = month_lines(month, prices)
-    here = bill(replace(Workload(SEED_WORKLOAD.events_per_day), event_bytes=SEED_WORKLOAD.event_bytes), prices)
+    here = bill(Workload(SEED_WORKLOAD.events_per_day, SEED_WORKLOAD.event_bytes), prices)
 
     def line(name: str, says: str | None, why: str, *starts: str) -> SeedLine:
         return SeedLine(name, Decimal(says) if says else None, _sum(seed, starts), _sum(here, starts), why)
@@ -55,13 +55,13 @@ def compare(prices: Prices) -> list[SeedLine]:
         line("Firehose", "0.15", "each record is billed in steps of 5 KB: 1.7 KB as 5", "Firehose"),
         line(
             "S3 (Raw)", "0.12",
-            f"{month.raw_objects:,} PUTs are left out. Its move to Glacier does nothing for objects under 128 KB; forced, "
-            f"it is ${transitions:.2f} more",
+            f"{month.raw_objects:,} PUTs are left out. Its move to Glacier leaves objects under 128 KB where they are; "
+            f"forced, it is ${transitions:.2f} more",
             "S3 raw:",
         ),
         line("S3 (Parquet)", "0.05", "what four months cost; it is never deleted, here after twelve", "S3 table:"),
         line(
-            "Glue", "13", f"right, but a Spark job has 2 DPU at least: 1 DPU × 30 min would be ${one_dpu:.2f}",
+            "Glue", "13", f"right, but it is 2 DPU, the least of a Spark job: 1 DPU for 30 min a day is ${one_dpu:.2f}",
             "Glue", "Fargate",
         ),
         line("Athena", "0.50", "1,000 queries at the minimum of 10 MB; 0.50 would be ten times as many", "Athena"),
