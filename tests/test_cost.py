@@ -31,7 +31,7 @@ from audit_pipeline.cost.lines import (
     path_lines,
     total,
 )
-from audit_pipeline.cost.prices import Price, load_prices
+from audit_pipeline.cost.prices import load_prices
 from audit_pipeline.cost.rounding import GB, KB, MB, TB, billed_scan, billed_seconds, steps
 from audit_pipeline.cost.seed import SEED_RUN_SECONDS, SEED_WORKLOAD, compare
 from audit_pipeline.cost.workload import RAW_MONTHS, Amounts, Engine, Workload
@@ -196,7 +196,9 @@ def test_eventbridge_bills_each_event_in_chunks_of_64_kb(size: int, chunks: int)
 )
 def test_athena_bills_10_mb_at_least_and_begun_megabytes(scanned: int, megabytes: int) -> None:
     assert billed_scan(scanned) == megabytes * MB
-    assert athena_line(TB // MB, scanned, PRICES).dollars == 5 * megabytes
+    line = athena_line(TB // MB, scanned, PRICES)
+    assert line.dollars == 5 * megabytes
+    assert ("minimum" in line.how) == (megabytes == 10)
 
 
 @pytest.mark.parametrize(("seconds", "billed"), [("0", 60), ("59.9", 60), ("60", 60), ("60.1", Decimal("60.1"))])
@@ -287,11 +289,6 @@ def test_a_line_names_the_prices_that_it_is_made_of() -> None:
             assert (after.dollars > before.dollars) == (name in before.prices), (name, before.name)
 
 
-def test_money_is_exact_as_it_stands_in_the_file() -> None:
-    assert PRICES.lambda_arm_memory.dollars == Decimal("0.0000133334")
-    assert isinstance(PRICES.athena_scanned, Price)
-
-
 def own_file(folder: Path, text: str) -> Path:
     file = folder / "own.yaml"
     file.write_text(text, encoding="utf-8")
@@ -305,6 +302,12 @@ def test_a_price_file_of_ones_own_replaces_what_it_names(tmp_path: Path) -> None
     own = load_prices(own_file(tmp_path, OWN))
     assert own.firehose.dollars == Decimal("0.058")
     assert own.s3_put == PRICES.s3_put
+
+
+def test_money_is_exact_as_it_stands_in_the_file(tmp_path: Path) -> None:
+    assert PRICES.lambda_arm_memory.dollars == Decimal("0.0000133334")
+    digits = "0.0290000000000000000000000001"
+    assert load_prices(own_file(tmp_path, OWN.replace("0.058", digits))).firehose.dollars == Decimal(digits)
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def compute_line(part: Part, place: Place, runs: int, seconds: Decimal) -> Line:
 def athena_line(queries: int, query_bytes: int, prices: Prices) -> Line:
     """So many queries, each reading so many bytes."""
     billed = billed_scan(query_bytes)
-    floor = ", the minimum" if billed > query_bytes else ""
+    floor = ", the minimum" if billed == billed_scan(0) else ""
     return _line(
         "Athena", Decimal(queries * billed) / TB, prices.athena_scanned.rate,
         f"{queries:,} queries of {_size(billed)}{floor}", "athena_scanned",
