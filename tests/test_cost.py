@@ -36,6 +36,9 @@ from audit_pipeline.cost.rounding import GB, KB, MB, TB, billed_scan, billed_sec
 from audit_pipeline.cost.seed import SEED_RUN_SECONDS, SEED_WORKLOAD, compare
 from audit_pipeline.cost.workload import RAW_MONTHS, Amounts, Engine, Workload
 from audit_pipeline.errors import SettingsError
+from audit_pipeline.orchestration.late_files import build_late_files_sensor
+from audit_pipeline.orchestration.names import ASSETS
+from audit_pipeline.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 STACK = ROOT / "aws" / "cf.yaml"
@@ -259,10 +262,18 @@ def test_the_buffer_gives_the_number_of_objects(workload: Workload, objects: int
     assert workload.raw_objects == objects
 
 
-def test_the_late_file_sensor_lists_each_watched_day_and_its_grace_hour_every_5_minutes() -> None:
-    sweep = 27
-    assert Workload(100_000, buffer_seconds=900).sensor_lists == 288 * (3 * (1 + 1) + 1) + sweep * (1 + 1)
-    assert Workload(100_000, buffer_seconds=60).sensor_lists == 288 * (3 * (2 + 1) + 1) + sweep * (2 + 1)
+def test_the_late_file_sensor_lists_each_watched_day_and_its_grace_hour_at_each_look() -> None:
+    settings = Settings(raw_url="raw", lake_url="lake", start_date=DAY1)
+    looks = 86_400 // build_late_files_sensor(settings).minimum_interval_seconds
+    watched, swept = settings.late_days, settings.late_sweep_days - settings.late_days
+    assert settings.grace_hours == DEFAULT.grace_hours == 1
+    for workload, day_and_grace in ((Workload(100_000), 1 + 1), (Workload(100_000, buffer_seconds=60), 2 + 1)):
+        assert workload.sensor_lists == looks * (watched * day_and_grace + 1) + swept * day_and_grace
+
+
+def test_dagster_plus_takes_a_credit_for_each_asset_and_day() -> None:
+    (taken,) = (line for line in bill(DEFAULT, PRICES) if line.name == "Dagster+ credits")
+    assert taken.quantity == len(ASSETS) * 30
 
 
 # prices

@@ -27,7 +27,7 @@ __all__ = ["app"]
 _EPILOG: Final = "\n".join(
     [
         "Settings come from AUDIT_* environment variables or a .env file: AUDIT_RAW_URL, AUDIT_LAKE_URL and "
-        "AUDIT_START_DATE are needed; query, history and sql need only AUDIT_LAKE_URL.\n",
+        "AUDIT_START_DATE are needed; query, history and sql need only AUDIT_LAKE_URL, cost and demo none.\n",
         "Exit codes:",
         *(f"  {code.value:<3}  {meaning}" for code, meaning in MEANINGS.items()),
     ]

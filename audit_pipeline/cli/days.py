@@ -48,12 +48,12 @@ class DayStatus:
         return cost_of_day(self.manifest, self.prices) if self.manifest else None
 
     def to_json(self) -> dict[str, Any]:
-        m = self.manifest
+        m, cost = self.manifest, self.cost
         return {
             "partition": str(self.partition),
             "has_run": m is not None,
             **(numbers_of(m) if m else dict.fromkeys(_NUMBERS)),
-            "cost_usd": None if self.cost is None else round(float(self.cost), 6),
+            "cost_usd": None if cost is None else round(float(cost), 6),
             "checks": dict(self.checks),
             "raw_changes": {
                 "new": len(self.raw.new),

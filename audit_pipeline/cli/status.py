@@ -48,7 +48,7 @@ def status_table(title: str, days: "Sequence[DayStatus]") -> Table:
 
 
 def _numbers(day: "DayStatus") -> list[Text]:
-    m = day.manifest
+    m, cost = day.manifest, day.cost
     if m is None:
         return [Text("not run", style="yellow"), *[Text("")] * 5]
     return [
@@ -57,7 +57,7 @@ def _numbers(day: "DayStatus") -> list[Text]:
         count(m.rows),
         count(m.late_rows),
         count(m.quarantined_records, "yellow"),
-        Text("—" if day.cost is None else dollars(day.cost)),
+        Text("—" if cost is None else dollars(cost)),
     ]
 
 

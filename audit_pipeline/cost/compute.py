@@ -62,7 +62,7 @@ class Place:
 
     def how(self, runs: int, seconds: Decimal) -> str:
         floor = ", the minimum" if self._billed(seconds) > seconds else ""
-        return f"{runs:,} of {self._billed(seconds):,.0f} s{floor}"
+        return f"{runs:,} runs of {self._billed(seconds):,.0f} s{floor}"
 
     def _billed(self, seconds: Decimal) -> Decimal:
         return billed_seconds(seconds) if self.has_minimum else seconds

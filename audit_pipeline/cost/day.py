@@ -14,7 +14,6 @@ from audit_pipeline.cost.workload import (
     Engine,
     pages,
 )
-from audit_pipeline.store.layout import delivery_hour_of
 from audit_pipeline.store.manifest import Manifest
 
 __all__ = ["cost_of_day"]
@@ -33,7 +32,8 @@ def cost_of_day(manifest: Manifest, prices: Prices) -> Decimal | None:
 
 def _amounts(manifest: Manifest) -> Amounts:
     # the objects of the grace hours are the next day's to pay for, but for reading them; and so are events
-    own = [item for item in manifest.inputs if delivery_hour_of(item.key).day == manifest.partition]
+    day = f"year={manifest.partition:%Y}/month={manifest.partition:%m}/day={manifest.partition:%d}/"
+    own = [item for item in manifest.inputs if item.key.startswith(day)]
     raw_bytes = sum(item.size for item in own)
     events = manifest.events.read - manifest.events.deferred
     engine = Engine(manifest.engine)

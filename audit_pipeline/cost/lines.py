@@ -119,20 +119,20 @@ def path_lines(amounts: Amounts, prices: Prices) -> list[Line]:
     return [
         _line(
             "EventBridge", a.events * chunks, p.eventbridge_events.rate,
-            f"{a.events:,} events of {a.event_bytes:,} bytes, each billed as {chunks * 64} KB", "eventbridge_events",
+            f"an event of {a.event_bytes:,} bytes is billed as {chunks * 64} KB", "eventbridge_events",
         ),
         _line(
             "Firehose", Decimal(a.events * record) / GB, p.firehose.rate,
             f"{a.events:,} records, each billed as {record // KB} KB", "firehose",
         ),
-        _line("S3 raw: written", a.raw_objects, p.s3_put.rate, f"{a.raw_objects:,} objects by Firehose", "s3_put"),
+        _line("S3 raw: written", a.raw_objects, p.s3_put.rate, "an object each, by Firehose", "s3_put"),
         _line(
             "S3 raw: kept", raw * RAW_MONTHS, p.s3_storage.rate,
             f"{raw:.3f} GB of gzip, {RAW_MONTHS} months", "s3_storage",
         ),
         compute_line(Part.PATH, place_of(a.engine, p), a.runs, a.run_seconds),
-        _line("S3, the run: PUT, LIST", a.run_puts, p.s3_put.rate, f"{a.run_puts:,} requests", "s3_put"),
-        _line("S3, the run: GET", a.run_gets, p.s3_get.rate, f"{a.run_gets:,} requests", "s3_get"),
+        _line("S3, the run: PUT, LIST", a.run_puts, p.s3_put.rate, "listings, files, locks", "s3_put"),
+        _line("S3, the run: GET", a.run_gets, p.s3_get.rate, "raw objects, checks", "s3_get"),
         _line(
             "S3 table: kept", parquet * PARQUET_MONTHS, p.s3_storage.rate,
             f"{parquet:.3f} GB of Parquet, after {PARQUET_MONTHS} months", "s3_storage",
@@ -173,7 +173,7 @@ def _guards(a: Amounts, workload: Workload, p: Prices) -> list[Line]:
     kept = events * ARCHIVE_DAYS / DAYS_A_MONTH
     guards = Part.GUARDS
     return [
-        _line("late-file sensor: LIST", lists, p.s3_put.rate, f"{lists:,} requests, every 5 minutes", "s3_put", guards),
+        _line("late-file sensor: LIST", lists, p.s3_put.rate, "a look every 5 minutes", "s3_put", guards),
         _line(
             "EventBridge archive", events, p.eventbridge_archive.rate,
             f"{events:.2f} GB of events", "eventbridge_archive", guards,
