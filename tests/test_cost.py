@@ -439,10 +439,14 @@ def test_the_command_writes_lines_totals_the_seeds_table_and_prices_as_json() ->
         assert line["dollars"] == pytest.approx(line["quantity"] * line["unit_price"])
         assert line["how"]
         assert line["prices"]
-    path = sum(line["dollars"] for line in lines if line["part"] == "path")
-    totals = {record["of"]: record["dollars"] for record in found if record["kind"] == "total"}
-    assert totals["from event to answer"] == pytest.approx(path)
-    assert list(totals.values()) == sorted(totals.values())
+    path, guards, orchestrator = (
+        sum(line["dollars"] for line in lines if line["part"] == part) for part in ("path", "guards", "orchestrator")
+    )
+    assert {record["of"]: record["dollars"] for record in found if record["kind"] == "total"} == {
+        "from event to answer": pytest.approx(path),
+        "with its guards": pytest.approx(path + guards),
+        "with an orchestrator": pytest.approx(path + guards + orchestrator),
+    }
     (glue,) = [record for record in found if record["kind"] == "seed" and record["line"] == "Glue"]
     assert (glue["seed_says"], glue["seed_costs"]) == (13, pytest.approx(13.2))
     (price,) = [record for record in found if record.get("price") == "firehose"]
