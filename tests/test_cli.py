@@ -96,6 +96,7 @@ def test_help_lists_every_command_and_what_each_exit_code_says(tmp_path: Path) -
         "query",
         "history",
         "sql",
+        "cost",
         "demo",
         *MEANINGS.values(),
     ):

@@ -7,6 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from audit_pipeline import __version__
+from audit_pipeline.cli.cost import cost
 from audit_pipeline.cli.ddl import ddl
 from audit_pipeline.cli.demo import demo
 from audit_pipeline.cli.exits import MEANINGS, ExitCode, exit_code_of
@@ -26,7 +27,7 @@ __all__ = ["app"]
 _EPILOG: Final = "\n".join(
     [
         "Settings come from AUDIT_* environment variables or a .env file: AUDIT_RAW_URL, AUDIT_LAKE_URL and "
-        "AUDIT_START_DATE are needed; query, history and sql need only AUDIT_LAKE_URL.\n",
+        "AUDIT_START_DATE are needed; query, history and sql need only AUDIT_LAKE_URL, cost and demo none.\n",
         "Exit codes:",
         *(f"  {code.value:<3}  {meaning}" for code, meaning in MEANINGS.items()),
     ]
@@ -67,7 +68,7 @@ def _unwrapped(text: str) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
-for _command in (simulate, materialize, status, quarantine, quality, query, history, sql, ddl, demo):
+for _command in (simulate, materialize, status, quarantine, quality, query, history, sql, ddl, cost, demo):
     # a query may begin with a comment, which looks like an option
     _context = {"ignore_unknown_options": _command is sql}
     app.command(help=_unwrapped(_command.__doc__ or ""), epilog=_EPILOG, context_settings=_context)(_command)

@@ -4,10 +4,13 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from audit_pipeline.cost.day import cost_of_day
+from audit_pipeline.cost.prices import Prices, load_prices
 from audit_pipeline.engines.plan import list_inputs
 from audit_pipeline.errors import SettingsError
 from audit_pipeline.settings import Settings
@@ -30,20 +33,27 @@ _CONCURRENCY: Final = 8
 class DayStatus:
     """One partition. ``manifest`` is None where it has not run; a check is None where it did not report.
 
-    ``checks`` say ``passed``, ``warns`` or ``failed``.
+    ``checks`` say ``passed``, ``warns`` or ``failed``. ``prices`` are those that its cost is reckoned with.
     """
 
     partition: date
     manifest: Manifest | None
     raw: RawChanges
     checks: Mapping[str, "CheckResult | None"]
+    prices: Prices
+
+    @property
+    def cost(self) -> Decimal | None:
+        """Dollars, as of :func:`audit_pipeline.cost.day.cost_of_day`; None where it has not run."""
+        return cost_of_day(self.manifest, self.prices) if self.manifest else None
 
     def to_json(self) -> dict[str, Any]:
-        m = self.manifest
+        m, cost = self.manifest, self.cost
         return {
             "partition": str(self.partition),
             "has_run": m is not None,
             **(numbers_of(m) if m else dict.fromkeys(_NUMBERS)),
+            "cost_usd": None if cost is None else round(float(cost), 6),
             "checks": dict(self.checks),
             "raw_changes": {
                 "new": len(self.raw.new),
@@ -80,12 +90,13 @@ def survey(settings: Settings, days: list[date]) -> list[DayStatus]:
 
     raw, lake = open_raw(settings), open_lake(settings)
     checks = check_results(days[0], days[-1])
+    prices = load_prices()
 
     def look(day: date) -> DayStatus:
         manifest = read_manifest(lake, day)
         grace = manifest.grace_hours if manifest else settings.grace_hours
         changes = RawChanges.between(manifest.inputs if manifest else (), list_inputs(raw, day, grace))
-        return DayStatus(day, manifest, changes, checks.get(day, {}))
+        return DayStatus(day, manifest, changes, checks.get(day, {}), prices)
 
     with ThreadPoolExecutor(_CONCURRENCY) as pool:
         return list(pool.map(look, days))

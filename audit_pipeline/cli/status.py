@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from audit_pipeline.cli.cost import dollars
 from audit_pipeline.cli.options import AsJson, OptionalFirst, OptionalLast, check_order
 from audit_pipeline.cli.output import count, print_json, printable, stdout_console, table
 
@@ -19,7 +20,8 @@ __all__ = ["status", "status_table"]
 def status(first: OptionalFirst = None, last: OptionalLast = None, as_json: AsJson = False) -> None:
     """Show what each day holds, what its checks say, and whether raw has changed since it ran.
 
-    By default the days that have run, the last 31 at most. The checks are those of DAGSTER_HOME, if it is set.
+    By default the days that have run, the last 31 at most. The checks are those of DAGSTER_HOME, if it is set. The
+    cost is what the day would come to in AWS by its manifest: taking it in, one run, and keeping it; see `cost`.
     """
     if first and last:
         check_order(first, last)
@@ -37,8 +39,8 @@ def status(first: OptionalFirst = None, last: OptionalLast = None, as_json: AsJs
 
 def status_table(title: str, days: "Sequence[DayStatus]") -> Table:
     shown = table(
-        "day", "objects", "events", "rows", "late", "quarantined", "checks", "raw since",
-        title=title, right=5,
+        "day", "objects", "events", "rows", "late", "quarantined", "cost, $", "checks", "raw since",
+        title=title, right=6,
     )  # fmt: skip
     for day in days:
         shown.add_row(str(day.partition), *_numbers(day), _checks(day.checks), _raw(day))
@@ -46,15 +48,16 @@ def status_table(title: str, days: "Sequence[DayStatus]") -> Table:
 
 
 def _numbers(day: "DayStatus") -> list[Text]:
-    m = day.manifest
+    m, cost = day.manifest, day.cost
     if m is None:
-        return [Text("not run", style="yellow"), *[Text("")] * 4]
+        return [Text("not run", style="yellow"), *[Text("")] * 5]
     return [
         count(m.objects.read),
         count(m.events.read),
         count(m.rows),
         count(m.late_rows),
         count(m.quarantined_records, "yellow"),
+        Text("—" if cost is None else dollars(cost)),
     ]
 
 
