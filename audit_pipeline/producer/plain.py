@@ -17,7 +17,7 @@ from uuid import UUID
 __all__ = ["Path", "Plain", "UnfitValueError", "path_text", "snapshot"]
 
 #: What JSON can say, and numbers that keep their digits.
-Plain: TypeAlias = "None | bool | int | float | Decimal | str | list[Plain] | dict[str, Plain]"
+Plain: TypeAlias = "bool | int | float | Decimal | str | list[Plain] | dict[str, Plain] | None"
 
 #: Where a value stands: the names of fields and the places in lists, from the outside in.
 Path: TypeAlias = tuple[str | int, ...]
@@ -73,7 +73,7 @@ def path_text(path: Path) -> str:
     return "".join(parts).removeprefix(".")
 
 
-def _scalar(value: None | str | bool | int | float | Decimal, path: Path) -> Plain:
+def _scalar(value: str | bool | int | float | Decimal | None, path: Path) -> Plain:
     """The value as its plain type: a subclass (of numpy, say) may write itself in a way of its own."""
     if value is None or isinstance(value, bool):
         return value
