@@ -55,7 +55,7 @@ def redact_fields(*names: str, replacement: object = "[redacted]") -> Redactor:
     return redactor
 
 
-def _replaced(value: Plain, redactor: Redactor, entity_type: str | None, path: Path) -> Plain | _Removed:
+def _replaced(value: Plain, redactor: Redactor, entity_type: str | None, path: Path) -> "Plain | _Removed":
     given = redactor(Field(entity_type, path), value)
     if isinstance(given, _Removed):
         return given
