@@ -87,8 +87,10 @@ class OutboxRelay:
             return False
         if monotonic() < self._renew_at:
             return True
-        self._renew_at = monotonic() + self._lease_seconds / 3
-        return self._outbox.hold_lease(self._owner, self._lease_seconds)
+        asked_at = monotonic()
+        is_held = self._outbox.hold_lease(self._owner, self._lease_seconds)
+        self._renew_at = asked_at + self._lease_seconds / 3 if is_held else 0.0
+        return is_held
 
     def _send_some(self, delivery: Delivery, stop: threading.Event) -> int:
         batch = delivery.take(monotonic())
