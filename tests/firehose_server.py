@@ -190,6 +190,7 @@ class DeliveryStream:
         self._size = 0
         self._oldest = self._deadline = 0.0
         self._waiting: list[_Object] = []
+        self._is_writing = False
         self._is_stopped = threading.Event()
         self._thread = threading.Thread(target=self._deliver_until_stopped, name=f"firehose-{name}", daemon=True)
         self._thread.start()
@@ -202,7 +203,7 @@ class DeliveryStream:
     def is_empty(self) -> bool:
         """Whether all that was put is written."""
         with self._lock:
-            return not self._buffer and not self._waiting
+            return not self._buffer and not self._waiting and not self._is_writing
 
     def put(self, record: bytes) -> None:
         with self._lock:
@@ -269,6 +270,7 @@ class DeliveryStream:
             due = []
             while self._waiting and self._waiting[0].due <= now:
                 due.append(heapq.heappop(self._waiting))
+            self._is_writing = bool(due)
             return due
 
     def _write(self, entry: _Object) -> None:
