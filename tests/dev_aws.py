@@ -5,6 +5,7 @@ told their addresses takes them for the real ones. What is in S3 stays in the fo
 """
 
 import argparse
+import os
 import shlex
 import signal
 import threading
@@ -92,6 +93,7 @@ def main() -> None:
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, lambda *_: stopped.set())
     with dev_aws(folder, buffer_seconds=given.buffer_seconds) as aws:
+        os.environ.update(aws.variables)  # the stand-in for Athena reads S3 as any client does
         start = folder / "start-date"
         if not start.exists():
             start.write_text(f"{datetime.now(UTC):%Y-%m-%d}")

@@ -155,7 +155,7 @@ def test_every_event_that_firehose_delivered_is_accounted_for(path: Path) -> Non
     events = Counter[str]()
     for day in days:
         events.update(day["events"])
-        assert day["raw_since"] == {"new": 0, "changed": 0, "vanished": 0}
+        assert day["raw_changes"] == {"new": 0, "changed": 0, "vanished": 0}
     assert events["kept"] == len(SOURCES) * EVENTS_OF_EACH
     assert events["read"] == events["kept"] + events["duplicate"] + events["deferred"]
     assert events["duplicate"] > 0.1 * events["kept"]
