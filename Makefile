@@ -5,7 +5,7 @@ DEMO := .demo
 EVENTS ?= 5000
 DAYS ?= 7
 
-.PHONY: demo dev test trino awswrangler grammar chromium docs-quality lint types bench clean
+.PHONY: demo dev dev-aws test trino awswrangler grammar chromium docs-quality lint types bench clean
 
 demo: .venv/.installed  ## a week of raw hour folders through Dagster, its checks, and a query
 	$(BIN)/audit-pipeline demo --folder $(DEMO) --days $(DAYS) --events-per-day $(EVENTS)
@@ -13,6 +13,9 @@ demo: .venv/.installed  ## a week of raw hour folders through Dagster, its check
 dev: .venv/.installed  ## Dagster's UI and daemon on http://localhost:3000, on the demo's store
 	@test -f $(DEMO)/env || { echo "run 'make demo' first: the UI shows its store"; exit 1; }
 	set -a && . ./$(DEMO)/env && set +a && $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p 3000
+
+dev-aws: .venv/.installed-dev  ## S3, and stand-ins for EventBridge, Firehose, Glue and Athena, on 127.0.0.1
+	$(BIN)/python tests/dev_aws.py
 
 test: .venv/.installed-dev  ## every test
 	$(BIN)/pytest -n 2
@@ -43,7 +46,7 @@ bench: .venv/.installed-bench  ## speed and memory beside DuckDB's and the seed'
 	$(BIN)/python -m bench.questions
 
 clean:
-	rm -rf .venv .venv-awswrangler .trino tests/grammars/node_modules .artifacts $(DEMO)
+	rm -rf .venv .venv-awswrangler .trino tests/grammars/node_modules .artifacts .dev-aws $(DEMO)
 
 tests/grammars/node_modules/.installed: tests/grammars/package.json
 	npm install --prefix tests/grammars --no-package-lock --no-audit --no-fund --loglevel=error

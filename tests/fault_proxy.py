@@ -112,6 +112,12 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     wbufsize = -1
 
+    def handle_expect_100(self) -> bool:
+        """At once: boto3 waits a second for it."""
+        goes_on = super().handle_expect_100()
+        self.wfile.flush()
+        return goes_on
+
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         rule = self.server.proxy.rule_for(_operation(self.command, self.path))  # type: ignore[attr-defined]

@@ -61,10 +61,10 @@ class S3Server:
 
 @contextmanager
 def s3_server(folder: Path) -> Iterator[S3Server]:
-    """SeaweedFS, ready to write to."""
+    """SeaweedFS, ready to write to. What is in the folder from an earlier time is there again."""
     config = folder / "s3.json"
     config.write_text(json.dumps({"identities": [_IDENTITY]}))
-    (data := folder / "data").mkdir()
+    (data := folder / "data").mkdir(exist_ok=True)
     master, volume, filer, s3 = _free_ports(4)
     command = [
         _program("weed"),

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from athena_lake import engine_over, engine_over_folder
+from athena_lake import GlueEngine, engine_over_folder, locations_in
 from athena_server import DATABASE, AthenaServer, TrinoEngine, WorkGroup
 from dagster_harness import DAYS, REPOSITORY, Deployment, Instance, failure_text, subprocess_environment
 from glue_server import GlueServer, glue_server
@@ -272,24 +272,6 @@ def glue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GlueServer]:
         yield running
 
 
-def locations_in(glue: Any, database: str) -> dict[str, str]:
-    tables = glue.get_tables(DatabaseName=database)["TableList"]
-    return {table["Name"]: table["StorageDescriptor"]["Location"] for table in tables}
-
-
-class FromGlue:
-    """Looks into Glue for each query, as Athena does."""
-
-    def __init__(self, glue: Any, settings: QuerySettings) -> None:
-        self._glue = glue
-        self._settings = settings
-
-    def run(self, sql: str, parameters: Sequence[str], database: str | None, cancelled: threading.Event) -> Any:
-        # the quarantine is left out, which has no file where nothing is wrong
-        locations = {"auditlog": locations_in(self._glue, self._settings.database)["auditlog"]}
-        return engine_over(self._settings, locations).run(sql, parameters, database, cancelled)
-
-
 @pytest.fixture
 def lake_url() -> str:
     return f"s3://{BUCKET}/lakes/{uuid.uuid4()}"
@@ -302,7 +284,7 @@ def athena(
     """A server of Athena's API over the tables of a database of its own, and that database's name."""
     database = f"db_{uuid.uuid4().hex}"
     settings = QuerySettings(lake_url=lake_url, database=database)
-    with AthenaServer(FromGlue(glue.client, settings), s3) as server:
+    with AthenaServer(GlueEngine(glue.client, settings), s3) as server:
         for name, value in (server.environment() | {"AWS_ENDPOINT_URL_GLUE": glue.endpoint}).items():
             monkeypatch.setenv(name, value)
         yield server, database

@@ -18,7 +18,7 @@ from query_rows import WEEK, MakeClient, can_be_asked_for, text, written
 from sqlglot import exp
 
 from audit_pipeline import AuditLogClient, AuditLogQuery
-from audit_pipeline.contract.columns import SOURCE_PATTERN
+from audit_pipeline.contract.source import SOURCE_PATTERN
 from audit_pipeline.query import CursorError, InvalidQueryError, QueryLimits
 from audit_pipeline.query.sql import Statement
 

@@ -4,7 +4,7 @@ from typing import Final
 
 import pyarrow as pa
 
-__all__ = ["PARTITION_COLUMNS", "QUARANTINE_SCHEMA", "REASONS", "ROW_SCHEMA", "SOURCE_PATTERN"]
+__all__ = ["PARTITION_COLUMNS", "QUARANTINE_SCHEMA", "REASONS", "ROW_SCHEMA"]
 
 #: One row is one entity change. ``dt`` and ``source`` are not in the files: they are the folders' names.
 ROW_SCHEMA: Final = pa.schema(
@@ -31,9 +31,6 @@ ROW_SCHEMA: Final = pa.schema(
 )
 
 PARTITION_COLUMNS: Final = ("dt", "source")
-
-#: What a source must match, in ASCII: it becomes a path.
-SOURCE_PATTERN: Final = "[A-Za-z0-9][A-Za-z0-9._-]{0,255}"
 
 #: What could not become a row. ``Offset`` counts bytes of the decompressed object; ``Raw`` is the text as delivered.
 QUARANTINE_SCHEMA: Final = pa.schema(

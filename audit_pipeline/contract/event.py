@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from audit_pipeline.contract.columns import SOURCE_PATTERN
+from audit_pipeline.contract.source import SOURCE_PATTERN
 
 __all__ = ["Actor", "Detail", "EntityChange", "EntityRef", "Event", "ParentRef"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from datetime import date, datetime, timedelta
 from typing import Final
 
-from audit_pipeline.contract.columns import SOURCE_PATTERN
+from audit_pipeline.contract.source import SOURCE_PATTERN
 from audit_pipeline.query.errors import InvalidQueryError
 from audit_pipeline.query.values import Action, ActorType, Order, PageDirection
 

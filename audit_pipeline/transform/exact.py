@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
-from audit_pipeline.contract.columns import SOURCE_PATTERN
+from audit_pipeline.contract.source import SOURCE_PATTERN
 from audit_pipeline.transform.ownership import Window
 from audit_pipeline.transform.times import DAY_MS, epoch_ms
 

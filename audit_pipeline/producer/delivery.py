@@ -1,0 +1,174 @@
+"""What is sent next, in which order, and what becomes of it: the heart that the publisher and the relay share.
+
+The order that is kept: **events of the same entity (source, entity type, entity id) reach the bus in the order they
+were published.** An event that is being sent, or waits to be sent again, holds back later ones that share an entity
+with it, and nothing else. So a request never holds two events of one entity (the bus may take the second and fail the
+first), and one entity's trouble does not stop the others. Order over entities is not kept, nor does EventBridge keep
+any behind its API: rows are ordered by their time and id.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final
+
+from audit_pipeline.producer.claim_check import ClaimCheck
+from audit_pipeline.producer.entries import DEFAULT_EVENT_BYTES, MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, Entry
+from audit_pipeline.producer.transport import Accepted, Outcome, Refused, Transport, TryAgain
+
+__all__ = ["Backoff", "Delivery", "Pending", "Sender", "is_final"]
+
+#: Events looked at for one request: a long queue for one entity must not make each look through it expensive.
+_LOOK_AHEAD: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Exponential back-off with full jitter, in seconds: anything from 0 to the longest wait at the n-th attempt."""
+
+    first: float = 0.1
+    longest: float = 20.0
+
+    def seconds(self, failures: int) -> float:
+        return random.uniform(0, min(self.longest, self.first * 2.0 ** min(failures - 1, 30)))
+
+
+def _uncancellable_future() -> "Future[str]":
+    """Whoever stops waiting for an event's receipt does not stop the event."""
+    future: Future[str] = Future()
+    future.set_running_or_notify_cancel()
+    return future
+
+
+@dataclass(eq=False)
+class Pending:
+    """An entry on its way. ``number`` is its place in the order of publishing, times are of the monotonic clock."""
+
+    number: int
+    entry: Entry
+    delivered: "Future[str]" = field(default_factory=_uncancellable_future)
+    failures: int = 0
+    not_before: float = 0.0
+    #: Is to be sent by itself: a request that held it was refused as a whole, and maybe for its sake.
+    is_suspect: bool = False
+
+
+class Sender:
+    """Sends a batch where its entries belong: to the bus, or a large one to the claim check."""
+
+    def __init__(
+        self, transport: Transport, claim_check: ClaimCheck | None = None, max_event_bytes: int = DEFAULT_EVENT_BYTES
+    ) -> None:
+        self._transport = transport
+        self._claim_check = claim_check
+        self._max_event_bytes = max_event_bytes
+
+    def is_large(self, entry: Entry) -> bool:
+        return entry.size > self._max_event_bytes
+
+    def send(self, batch: Sequence[Pending]) -> Sequence[Outcome]:
+        """One outcome for each; whatever goes wrong is one."""
+        entries = [pending.entry for pending in batch]
+        try:
+            if not self.is_large(entries[0]):
+                return self._transport.put(entries)
+            if self._claim_check is None:
+                problem = (
+                    f"{entries[0].size:,} bytes are over {self._max_event_bytes:,}, and no claim check is configured"
+                )
+                return [Refused("TooLarge", problem)]
+            return [self._claim_check.put(entries[0])]
+        except Exception as error:
+            return [TryAgain(type(error).__name__, str(error))] * len(batch)
+
+    def reset(self) -> None:
+        self._transport.reset()
+        if self._claim_check:
+            self._claim_check.reset()
+
+
+class Delivery:
+    """The entries that are not yet settled, in order. Not thread-safe; it sends nothing and never waits by itself."""
+
+    def __init__(self, sender: Sender, backoff: Backoff) -> None:
+        self._sender = sender
+        self._backoff = backoff
+        self._items: dict[int, Pending] = {}
+        self._paused_until = 0.0
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @property
+    def oldest(self) -> int | None:
+        """The number of the oldest entry."""
+        return next(iter(self._items), None)
+
+    def add(self, pending: Pending) -> None:
+        self._items[pending.number] = pending
+
+    def take(self, now: float) -> list[Pending]:
+        """The next request's entries, empty where nothing can go at this time."""
+        if now < self._paused_until:
+            return []
+        batch: list[Pending] = []
+        size = 0
+        for pending in self._next_of_their_entities():
+            if pending.not_before > now:
+                continue
+            goes_alone = pending.is_suspect or self._sender.is_large(pending.entry)
+            if goes_alone and not batch:
+                batch.append(pending)
+            if goes_alone or size + pending.entry.size >= MAX_BATCH_BYTES:
+                break
+            batch.append(pending)
+            size += pending.entry.size
+            if len(batch) == MAX_BATCH_ENTRIES:
+                break
+        return batch
+
+    def seconds_to_wait(self, now: float) -> float | None:
+        """Until an entry can be sent again; None where there is none that waits."""
+        waits = [pending.not_before for pending in self._next_of_their_entities()]
+        return max(0.001, max(min(waits), self._paused_until) - now) if waits else None
+
+    def settle(self, batch: Sequence[Pending], outcomes: Sequence[Outcome], now: float) -> list[Pending]:
+        """Take out and return what is accepted or refused for good; the rest waits for its next attempt."""
+        retried = 0
+        settled = []
+        for pending, outcome in zip(batch, outcomes, strict=True):
+            if isinstance(outcome, TryAgain):
+                pending.failures += 1
+                pending.not_before = now + self._backoff.seconds(pending.failures)
+                retried += 1
+            elif is_final(outcome, len(batch)):
+                if self._items.pop(pending.number, None):
+                    settled.append(pending)
+            else:
+                pending.is_suspect = True
+        if retried == len(batch):  # the bus itself is in trouble: more requests would not help it
+            self._paused_until = max(pending.not_before for pending in batch)
+        return settled
+
+    def drain(self) -> list[Pending]:
+        """Take out everything."""
+        left = list(self._items.values())
+        self._items.clear()
+        return left
+
+    def _next_of_their_entities(self) -> Iterator[Pending]:
+        """The entries that no earlier one holds back."""
+        held: set[str] = set()
+        for pending in islice(self._items.values(), _LOOK_AHEAD):
+            if held.isdisjoint(pending.entry.keys):
+                yield pending
+            held |= pending.entry.keys
+
+
+def is_final(outcome: Outcome, batch_size: int) -> bool:
+    """Whether the outcome settles its entry. A refusal of a whole request of several tells nothing of each."""
+    if isinstance(outcome, Refused):
+        return not outcome.whole_request or batch_size == 1
+    return isinstance(outcome, Accepted)

@@ -1,0 +1,49 @@
+"""An event as it goes to the bus, and how large it is there."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Final
+
+__all__ = [
+    "DEFAULT_EVENT_BYTES",
+    "MAX_BATCH_BYTES",
+    "MAX_BATCH_ENTRIES",
+    "MAX_EVENT_BYTES",
+    "Entry",
+]
+
+#: PutEvents takes 1 to 10 entries (its model in botocore).
+MAX_BATCH_ENTRIES: Final = 10
+#: "The total entry size must be less than 1MB" (the same), read in the smaller sense of MB.
+MAX_BATCH_BYTES: Final = 1_000_000
+#: Firehose's record cap is 1,024,000 bytes, of which EventBridge's envelope takes its part: room for it and to spare.
+MAX_EVENT_BYTES: Final = 900 * 1024
+#: What every consumer of a bus can take (256 KB was the limit of the whole request until 2026).
+DEFAULT_EVENT_BYTES: Final = 256 * 1024
+
+#: What a ``Time`` counts ("Calculating PutEvents event entry size" in the EventBridge user guide).
+_TIME_BYTES: Final = 14
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One event, ready to be sent, as often as needed: all copies are byte for byte the same.
+
+    ``time`` is UTC in whole seconds, ``detail`` JSON text, ``keys`` the entities within which order is kept.
+    """
+
+    event_id: str
+    source: str
+    detail_type: str
+    time: datetime
+    detail: str
+    keys: frozenset[str]
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes as PutEvents counts them."""
+        return _TIME_BYTES + sum(len(text.encode()) for text in (self.source, self.detail_type, self.detail))
+
+    def __str__(self) -> str:
+        return f"event {self.event_id} ({self.detail_type} from {self.source})"

@@ -1,0 +1,70 @@
+"""What can go wrong between an application and the bus; every error names the event it is about."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from audit_pipeline.errors import AuditPipelineError
+
+if TYPE_CHECKING:
+    from audit_pipeline.producer.entries import Entry
+
+__all__ = [
+    "BufferFullError",
+    "DeliveryError",
+    "EventTooLargeError",
+    "FlushTimeoutError",
+    "InvalidEventError",
+    "ProducerError",
+    "PublisherClosedError",
+    "Undelivered",
+]
+
+#: Events that an error's text names one by one.
+_NAMED = 3
+
+
+class ProducerError(AuditPipelineError):
+    """Base of the producer's errors."""
+
+
+class InvalidEventError(ProducerError):
+    """An event is not what the contract asks for, or holds a value that cannot be written exactly. Nothing was sent."""
+
+
+class EventTooLargeError(InvalidEventError):
+    """An event is larger than the bus or its target takes. Nothing was sent."""
+
+
+class PublisherClosedError(ProducerError):
+    """Something was published after ``close``."""
+
+
+class BufferFullError(ProducerError):
+    """The buffer stayed full for as long as ``publish`` may wait. The event was not taken."""
+
+
+class FlushTimeoutError(ProducerError):
+    """``flush`` ran out of time; the events are still in the buffer and go on being sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undelivered:
+    """An event that the bus did not take: the entry as it would be sent again, and the bus's code and words."""
+
+    entry: "Entry"
+    code: str
+    message: str
+
+
+class DeliveryError(ProducerError):
+    """Events did not reach the bus; ``undelivered`` holds them whole, to be kept or sent again."""
+
+    def __init__(self, undelivered: Sequence[Undelivered]) -> None:
+        self.undelivered = tuple(undelivered)
+        named = "; ".join(f"{u.entry}: {u.code}: {u.message}" for u in self.undelivered[:_NAMED])
+        more = f"; and {len(self.undelivered) - _NAMED:,} more" if len(self.undelivered) > _NAMED else ""
+        super().__init__(
+            f"{len(self.undelivered):,} audit events were not delivered: {named}{more}. "
+            "They are in this error's .undelivered: keep them in an outbox, or send them again when the cause is gone"
+        )

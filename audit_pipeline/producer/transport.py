@@ -1,0 +1,142 @@
+"""How entries reach the bus, and what it says to each."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeAlias
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+
+from audit_pipeline.producer.entries import Entry
+
+__all__ = ["Accepted", "EventBridge", "Outcome", "Refused", "Transport", "TryAgain", "outcome_of"]
+
+#: Codes of an entry that will never be taken as it is (PutEventsResultEntry, "non-retryable errors").
+_REFUSED_ENTRIES: Final = frozenset(
+    {
+        "AccessDeniedException",
+        "InvalidAccountIdException",
+        "InvalidArgument",
+        "MalformedDetail",
+        "NotAuthorizedForDetailTypeException",
+        "NotAuthorizedForSourceException",
+        "RedactionFailure",
+    }
+)
+
+#: Codes under which a request with status 4xx may yet succeed: throttling, clocks, and credentials about to be renewed.
+_PASSING: Final = frozenset(
+    {
+        "ConditionalRequestConflict",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "RequestExpired",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "TooManyRequestsException",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The bus has the event; ``receipt`` is its own id for it, another one for every copy."""
+
+    receipt: str
+
+
+@dataclass(frozen=True, slots=True)
+class TryAgain:
+    """The event did not arrive, or nobody can tell whether it did."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The event will not be taken as it is. With ``whole_request``, something in the request was refused, maybe it."""
+
+    code: str
+    message: str
+    whole_request: bool = False
+
+
+Outcome: TypeAlias = Accepted | TryAgain | Refused
+
+
+class Transport(Protocol):
+    """Sends entries. Never raises for what the bus or the network does: that is what outcomes are for."""
+
+    def put(self, entries: Sequence[Entry]) -> Sequence[Outcome]:
+        """One outcome for each entry, in their order; at most 10 entries of less than 1 MB in all."""
+
+    def reset(self) -> None:
+        """Drop connections, which a forked child must not share with its parent."""
+
+
+class EventBridge:
+    """An event bus of EventBridge, by its name or ARN.
+
+    ``make_client`` gives a boto3 client for ``events``, where region, credentials and endpoint are not to come from
+    where boto3 looks for them. It is called again in a forked child. Its own retries should be off: they send whole
+    requests again, and wait where the buffer should tell the caller.
+    """
+
+    def __init__(self, event_bus: str = "default", make_client: Callable[[], Any] | None = None) -> None:
+        self.event_bus = event_bus
+        self._make_client = make_client or _events_client
+        self._client: Any = None
+
+    def put(self, entries: Sequence[Entry]) -> Sequence[Outcome]:
+        try:
+            self._client = self._client or self._make_client()
+            answer = self._client.put_events(Entries=[self._request(entry) for entry in entries])
+        except (BotoCoreError, ClientError) as error:
+            return [outcome_of(error)] * len(entries)
+        results = answer["Entries"]
+        if len(results) != len(entries):
+            return [TryAgain("UnreadableAnswer", f"{len(results)} results for {len(entries)} entries")] * len(entries)
+        return [_entry_outcome(result) for result in results]
+
+    def reset(self) -> None:
+        self._client = None
+
+    def _request(self, entry: Entry) -> dict[str, Any]:
+        return {
+            "EventBusName": self.event_bus,
+            "Source": entry.source,
+            "DetailType": entry.detail_type,
+            "Time": entry.time,
+            "Detail": entry.detail,
+        }
+
+
+def outcome_of(error: BotoCoreError | ClientError) -> TryAgain | Refused:
+    """What an error of a whole request means: only what a server clearly refused is refused."""
+    if isinstance(error, ClientError):
+        code, message = error.response["Error"].get("Code", ""), error.response["Error"].get("Message", str(error))
+        status = error.response["ResponseMetadata"].get("HTTPStatusCode", 500)
+        if 400 <= status < 500 and status not in (408, 429) and code not in _PASSING:
+            return Refused(code, message, whole_request=True)
+        return TryAgain(code, message)
+    if isinstance(error, ParamValidationError):
+        return Refused(type(error).__name__, str(error), whole_request=True)
+    return TryAgain(type(error).__name__, str(error))
+
+
+def _entry_outcome(result: dict[str, Any]) -> Outcome:
+    if "EventId" in result:
+        return Accepted(result["EventId"])
+    code, message = result.get("ErrorCode", "Unknown"), result.get("ErrorMessage", "")
+    return Refused(code, message) if code in _REFUSED_ENTRIES else TryAgain(code, message)
+
+
+def _events_client() -> Any:
+    config = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 1, "mode": "standard"})
+    return boto3.client("events", config=config)

@@ -1,0 +1,44 @@
+"""A publisher of unchanged boto3 against the stand-in of EventBridge, and events to publish."""
+
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from event_bus import REGION, EventBus
+
+from audit_pipeline.producer import AuditEvent, Backoff, Entity, EntityChange, EventBridge
+
+#: Short waits: the tests are about what is sent again, not about how long that takes.
+QUICK = Backoff(first=0.002, longest=0.02)
+
+
+def client(service: str, endpoint: str, key: str = "test", secret: str = "testtest") -> Any:
+    return boto3.client(
+        service,  # type: ignore[call-overload]
+        endpoint_url=endpoint,
+        region_name=REGION,
+        aws_access_key_id=key,
+        aws_secret_access_key=secret,
+        config=Config(retries={"total_max_attempts": 1}, read_timeout=5, s3={"addressing_style": "path"}),
+    )
+
+
+def bridge(bus: EventBus) -> EventBridge:
+    return EventBridge(bus.name, lambda: client("events", bus.endpoint))
+
+
+def order(entity_id: int | str, number: int = 0, **fields: Any) -> AuditEvent:
+    """The ``number``-th change of an order."""
+    change = EntityChange(Entity(entity_id, f"Order #{entity_id}"), after={"number": number} | fields.pop("after", {}))
+    return AuditEvent([change], entity_type="Order", action="Update", **fields)
+
+
+def numbers(bus: EventBus, entity_id: int | str | None = None) -> list[int]:
+    """The numbers of the changes that the bus accepted, in its order, copies counted once."""
+    seen, found = set(), []
+    for detail in bus.details:
+        (change,) = detail["entities"]
+        if detail["event_id"] not in seen and entity_id in (None, change["entity"]["id"]):
+            found.append(change["after"]["number"])
+        seen.add(detail["event_id"])
+    return found
