@@ -11,7 +11,7 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -22,6 +22,7 @@ from event_bus import EventBus
 from firehose_server import DeliveryStream, Destination, Faults, FirehoseServer
 from glue_server import glue_server
 from s3_server import AWS_VARIABLES, S3Server, s3_server
+from stack_template import STACK, Deployed
 
 from audit_pipeline.settings import QuerySettings
 
@@ -30,6 +31,7 @@ __all__ = ["DevAws", "dev_aws"]
 BUCKET: Final = "audit-log"
 BUS: Final = "audit"
 STREAM: Final = "audit-log"
+#: Of the stack, as its outputs name them.
 _RAW: Final = "raw/eventbridge"
 _LAKE: Final = "analytics"
 _RESULTS: Final = f"s3://{BUCKET}/athena-results/"
@@ -49,15 +51,14 @@ class DevAws:
 def dev_aws(
     folder: Path, *, buffer_seconds: float, buffer_bytes: int = 5 << 20, faults: Faults | None = None
 ) -> Iterator[DevAws]:
-    """Events put on the bus get into hour folders of the bucket. At the end, what is in a buffer is written first."""
+    """Events put on the bus get into hour folders of the bucket, as the stack's Firehose writes them.
+
+    At the end, what is in a buffer is written first.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    destination = Destination(
-        BUCKET,
-        f"{_RAW}/year=!{{timestamp:yyyy}}/month=!{{timestamp:MM}}/day=!{{timestamp:dd}}/hour=!{{timestamp:HH}}/",
-        buffer_seconds,
-        buffer_bytes,
-        is_gzip=True,
-        delimiter=b"\n",
+    configuration = Deployed(STACK).properties("DeliveryStream")["ExtendedS3DestinationConfiguration"]
+    destination = replace(
+        Destination.of(configuration), bucket=BUCKET, buffer_seconds=buffer_seconds, buffer_bytes=buffer_bytes
     )
     with ExitStack() as stack:
         s3 = stack.enter_context(s3_server(folder))

@@ -96,6 +96,7 @@ class Destination:
     buffer_bytes: int = 5 << 20
     is_gzip: bool = False
     delimiter: bytes = b""
+    extension: str = ""
 
     @classmethod
     def of(cls, configuration: Mapping[str, Any]) -> Self:
@@ -119,6 +120,7 @@ class Destination:
             megabytes << 20,
             compression == "GZIP",
             _delimiter_of(configuration.get("ProcessingConfiguration", {})),
+            configuration.get("FileExtension", ""),
         )
 
 
@@ -276,9 +278,10 @@ class DeliveryStream:
     def _write(self, entry: _Object) -> None:
         oldest = datetime.fromtimestamp(entry.oldest, UTC)
         data = b"".join(entry.records)
-        name = f"{self.name}-1-{oldest:%Y-%m-%d-%H-%M-%S}-{uuid.uuid4()}"
+        extension = self.destination.extension
         if self.destination.is_gzip:
-            data, name = gzip.compress(data, 6, mtime=0), f"{name}.gz"
+            data, extension = gzip.compress(data, 6, mtime=0), extension or ".gz"
+        name = f"{self.name}-1-{oldest:%Y-%m-%d-%H-%M-%S}-{uuid.uuid4()}{extension}"
         key = evaluate_prefix(self.destination.prefix, oldest) + name
         pause = _TICK_SECONDS
         while True:  # the real one gives up after 24 hours

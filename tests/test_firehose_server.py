@@ -137,6 +137,14 @@ def test_a_delimiter_is_appended_to_each_record_where_one_is_set(
     assert list(objects(s3, "lines").values()) == [b"1\n2\n"]
 
 
+def test_an_extension_that_is_set_stands_where_that_of_gzip_would(firehose: FirehoseServer, s3: S3Server) -> None:
+    stream = firehose.add("extended", Destination(BUCKET, f"extended/{HOURS}", is_gzip=True, extension=".json.gz"))
+    stream.put(b"1")
+    stream.stop()
+    (key,) = objects(s3, "extended")
+    assert re.search(r"-[0-9a-f]{12}\.json\.gz$", key)
+
+
 def test_a_buffer_is_written_when_its_time_is_over_under_the_hour_of_its_oldest_record(
     firehose: FirehoseServer, s3: S3Server
 ) -> None:
