@@ -154,7 +154,9 @@ def test_a_value_without_one_is_refused_by_name(value: object, place: str, probl
     change = EntityChange(Entity(1, "n"), after=value)
     with pytest.raises(InvalidEventError) as caught:
         BUILDER.build(AuditEvent([change], entity_type="Order", action="Update", event_id="e-1"))
-    assert f"event e-1 (Update of Order from myapp.orderservice) was not sent: entities[0].{place} " in str(caught.value)
+    assert f"event e-1 (Update of Order from myapp.orderservice) was not sent: entities[0].{place} " in str(
+        caught.value
+    )
     assert problem in str(caught.value)
 
 

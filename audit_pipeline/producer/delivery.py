@@ -7,6 +7,7 @@ first), and one entity's trouble does not stop the others. Order over entities i
 any behind its API: rows are ordered by their time and id.
 """
 
+import logging
 import random
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -18,7 +19,9 @@ from audit_pipeline.producer.claim_check import ClaimCheck
 from audit_pipeline.producer.entries import DEFAULT_EVENT_BYTES, MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, Entry
 from audit_pipeline.producer.transport import Accepted, Outcome, Refused, Transport, TryAgain
 
-__all__ = ["Backoff", "Delivery", "Pending", "Sender", "is_final"]
+__all__ = ["Backoff", "Delivery", "Pending", "Sender", "is_final", "log_retries"]
+
+_log = logging.getLogger(__name__)
 
 #: Events looked at for one request: a long queue for one entity must not make each look through it expensive.
 _LOOK_AHEAD: Final = 1000
@@ -172,3 +175,12 @@ def is_final(outcome: Outcome, batch_size: int) -> bool:
     if isinstance(outcome, Refused):
         return not outcome.whole_request or batch_size == 1
     return isinstance(outcome, Accepted)
+
+
+def log_retries(batch: Sequence[Pending], outcomes: Sequence[Outcome]) -> None:
+    """One line for a request: in an outage there are many."""
+    failed = [(p, o) for p, o in zip(batch, outcomes, strict=True) if isinstance(o, TryAgain)]
+    if failed:
+        pending, outcome = failed[0]
+        more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
+        _log.warning("%s%s will be sent again: %s: %s", pending.entry, more, outcome.code, outcome.message)

@@ -22,7 +22,7 @@ from typing import Any, Self
 
 from audit_pipeline.producer.build import EventBuilder
 from audit_pipeline.producer.claim_check import ClaimCheck
-from audit_pipeline.producer.delivery import Backoff, Delivery, Pending, Sender, is_final
+from audit_pipeline.producer.delivery import Backoff, Delivery, Pending, Sender, is_final, log_retries
 from audit_pipeline.producer.entries import DEFAULT_EVENT_BYTES, Entry
 from audit_pipeline.producer.errors import (
     BufferFullError,
@@ -33,7 +33,7 @@ from audit_pipeline.producer.errors import (
 )
 from audit_pipeline.producer.event import AuditEvent
 from audit_pipeline.producer.redaction import Redactor
-from audit_pipeline.producer.transport import Accepted, EventBridge, Outcome, Refused, Transport, TryAgain
+from audit_pipeline.producer.transport import Accepted, EventBridge, Outcome, Refused, Transport
 
 __all__ = ["AuditPublisher", "Receipt"]
 
@@ -223,6 +223,7 @@ class AuditPublisher:
     def _run(self) -> None:
         while batch := self._next_batch():
             outcomes = self._sender.send(batch)
+            log_retries(batch, outcomes)
             kept = self._conclude(batch, outcomes)
             with self._changed:
                 self._bytes -= sum(
@@ -244,16 +245,15 @@ class AuditPublisher:
         """Tell those who wait for a receipt; what was refused and nobody else took."""
         kept = []
         for pending, outcome in zip(batch, outcomes, strict=True):
-            if isinstance(outcome, TryAgain):
-                _log.warning("%s will be sent again: %s: %s", pending.entry, outcome.code, outcome.message)
-            elif is_final(outcome, len(batch)) and not pending.delivered.done():
-                if isinstance(outcome, Accepted):
-                    pending.delivered.set_result(outcome.receipt)
-                    continue
-                undelivered = Undelivered(pending.entry, outcome.code, outcome.message)
-                if not self._is_taken(undelivered):
-                    kept.append(undelivered)
-                pending.delivered.set_exception(DeliveryError([undelivered]))
+            if pending.delivered.done() or not is_final(outcome, len(batch)):
+                continue
+            if isinstance(outcome, Accepted):
+                pending.delivered.set_result(outcome.receipt)
+                continue
+            undelivered = Undelivered(pending.entry, outcome.code, outcome.message)
+            if not self._is_taken(undelivered):
+                kept.append(undelivered)
+            pending.delivered.set_exception(DeliveryError([undelivered]))
         return kept
 
     def _is_taken(self, undelivered: Undelivered) -> bool:
