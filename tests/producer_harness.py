@@ -13,13 +13,13 @@ from audit_pipeline.producer import AuditEvent, Backoff, Entity, EntityChange, E
 QUICK = Backoff(first=0.002, longest=0.02)
 
 
-def client(service: str, endpoint: str, **options: Any) -> Any:
+def client(service: str, endpoint: str, *, secret: str = SECRET_KEY, **options: Any) -> Any:
     return boto3.client(
         service,  # type: ignore[call-overload]
         endpoint_url=endpoint,
         region_name=REGION,
         aws_access_key_id=ACCESS_KEY,
-        aws_secret_access_key=SECRET_KEY,
+        aws_secret_access_key=secret,
         config=Config(retries={"total_max_attempts": 1}, read_timeout=5, s3={"addressing_style": "path"}, **options),
     )
 
