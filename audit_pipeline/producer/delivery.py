@@ -73,18 +73,21 @@ class Sender:
 
     def send(self, batch: Sequence[Pending]) -> Sequence[Outcome]:
         """One outcome for each; whatever goes wrong is one."""
-        entries = [pending.entry for pending in batch]
         try:
-            if not self.is_large(entries[0]):
-                return self._transport.put(entries)
-            if self._claim_check is None:
-                problem = (
-                    f"{entries[0].size:,} bytes are over {self._max_event_bytes:,}, and no claim check is configured"
-                )
-                return [Refused("TooLarge", problem)]
-            return [self._claim_check.put(entries[0])]
+            outcomes = self._send([pending.entry for pending in batch])
         except Exception as error:
             return [TryAgain(type(error).__name__, str(error))] * len(batch)
+        if len(outcomes) != len(batch):
+            return [TryAgain("UnreadableAnswer", f"{len(outcomes)} outcomes for {len(batch)} entries")] * len(batch)
+        return outcomes
+
+    def _send(self, entries: Sequence[Entry]) -> Sequence[Outcome]:
+        if not self.is_large(entries[0]):
+            return self._transport.put(entries)
+        if self._claim_check is None:
+            problem = f"{entries[0].size:,} bytes are over {self._max_event_bytes:,}, and no claim check is configured"
+            return [Refused("TooLarge", problem)]
+        return [self._claim_check.put(entries[0])]
 
     def reset(self) -> None:
         self._transport.reset()
