@@ -5,9 +5,9 @@ Threads: every method may be called from any thread.
 Forks: a fork waits for the request in hand. The child starts with an empty buffer, a thread and connections of its own,
 as its parent sends what was published before; receipts stay the parent's.
 
-Exit: what is in the buffer when the interpreter ends is sent before it goes, for up to ``close_seconds``, and what could
-not be sent is logged by name. A process that is killed (also by SIGTERM without a handler) takes its buffer along: that
-is what the outbox is for.
+Exit: what is in the buffer when the interpreter ends is sent first, for up to ``close_seconds``, and what could not be
+sent is logged by name. A process that is killed (also by SIGTERM without a handler) takes its buffer along: that is
+what the outbox is for.
 """
 
 import asyncio
