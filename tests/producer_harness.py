@@ -5,6 +5,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from event_bus import REGION, EventBus
+from s3_server import ACCESS_KEY, SECRET_KEY
 
 from audit_pipeline.producer import AuditEvent, Backoff, Entity, EntityChange, EventBridge
 
@@ -12,14 +13,14 @@ from audit_pipeline.producer import AuditEvent, Backoff, Entity, EntityChange, E
 QUICK = Backoff(first=0.002, longest=0.02)
 
 
-def client(service: str, endpoint: str, key: str = "test", secret: str = "testtest") -> Any:
+def client(service: str, endpoint: str, *, secret: str = SECRET_KEY, **options: Any) -> Any:
     return boto3.client(
         service,  # type: ignore[call-overload]
         endpoint_url=endpoint,
         region_name=REGION,
-        aws_access_key_id=key,
+        aws_access_key_id=ACCESS_KEY,
         aws_secret_access_key=secret,
-        config=Config(retries={"total_max_attempts": 1}, read_timeout=5, s3={"addressing_style": "path"}),
+        config=Config(retries={"total_max_attempts": 1}, read_timeout=5, s3={"addressing_style": "path"}, **options),
     )
 
 

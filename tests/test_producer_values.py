@@ -263,6 +263,14 @@ CHANGE = EntityChange(Entity(1, "n"))
 
 
 @pytest.mark.parametrize(
+    ("given", "text"),
+    [(ActorType.SERVICE, "0"), ("User", "1"), (2, "2"), (7, "7"), ("Robot", '"Robot"'), ("1", '"1"')],
+)
+def test_an_actors_type_is_the_contracts_number_or_a_text(given: ActorType | str | int, text: str) -> None:
+    assert f'"actor":{{"type":{text}}}' in BUILDER.build(AuditEvent([CHANGE], actor=Actor(type=given))).detail
+
+
+@pytest.mark.parametrize(
     ("event", "problem"),
     [
         (AuditEvent([]), "entities must hold at least one change"),

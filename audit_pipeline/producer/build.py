@@ -149,9 +149,15 @@ def _parent(parent: Parent | None, path: Path) -> Plain:
 def _actor(actor: Actor | None) -> Plain:
     if actor is None:
         return None
-    kind = _text(actor.type, ("actor", "type"))
-    number = None if kind is None else _ACTOR_TYPES.get(ActorType(kind))
-    return _present({"type": kind if number is None else number, "name": _text(actor.name, ("actor", "name"))})
+    return _present({"type": _actor_type(actor.type), "name": _text(actor.name, ("actor", "name"))})
+
+
+def _actor_type(given: ActorType | str | int | None) -> Plain:
+    """The contract's number where it has one: the reader knows numbers, and keeps texts as they are."""
+    text = _text(given, ("actor", "type"))
+    if text is None or isinstance(given, int):
+        return given
+    return _ACTOR_TYPES.get(ActorType(text), text)
 
 
 def _required(value: object, path: Path) -> str:

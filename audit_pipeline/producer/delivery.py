@@ -7,6 +7,7 @@ first), and one entity's trouble does not stop the others. Order over entities i
 any behind its API: rows are ordered by their time and id.
 """
 
+import logging
 import random
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -18,7 +19,9 @@ from audit_pipeline.producer.claim_check import ClaimCheck
 from audit_pipeline.producer.entries import DEFAULT_EVENT_BYTES, MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, Entry
 from audit_pipeline.producer.transport import Accepted, Outcome, Refused, Transport, TryAgain
 
-__all__ = ["Backoff", "Delivery", "Pending", "Sender", "is_final"]
+__all__ = ["Backoff", "Delivery", "Pending", "Sender", "is_final", "log_retries"]
+
+_log = logging.getLogger(__name__)
 
 #: Events looked at for one request: a long queue for one entity must not make each look through it expensive.
 _LOOK_AHEAD: Final = 1000
@@ -70,18 +73,21 @@ class Sender:
 
     def send(self, batch: Sequence[Pending]) -> Sequence[Outcome]:
         """One outcome for each; whatever goes wrong is one."""
-        entries = [pending.entry for pending in batch]
         try:
-            if not self.is_large(entries[0]):
-                return self._transport.put(entries)
-            if self._claim_check is None:
-                problem = (
-                    f"{entries[0].size:,} bytes are over {self._max_event_bytes:,}, and no claim check is configured"
-                )
-                return [Refused("TooLarge", problem)]
-            return [self._claim_check.put(entries[0])]
+            outcomes = self._send([pending.entry for pending in batch])
         except Exception as error:
             return [TryAgain(type(error).__name__, str(error))] * len(batch)
+        if len(outcomes) != len(batch):
+            return [TryAgain("UnreadableAnswer", f"{len(outcomes)} outcomes for {len(batch)} entries")] * len(batch)
+        return outcomes
+
+    def _send(self, entries: Sequence[Entry]) -> Sequence[Outcome]:
+        if not self.is_large(entries[0]):
+            return self._transport.put(entries)
+        if self._claim_check is None:
+            problem = f"{entries[0].size:,} bytes are over {self._max_event_bytes:,}, and no claim check is configured"
+            return [Refused("TooLarge", problem)]
+        return [self._claim_check.put(entries[0])]
 
     def reset(self) -> None:
         self._transport.reset()
@@ -172,3 +178,12 @@ def is_final(outcome: Outcome, batch_size: int) -> bool:
     if isinstance(outcome, Refused):
         return not outcome.whole_request or batch_size == 1
     return isinstance(outcome, Accepted)
+
+
+def log_retries(batch: Sequence[Pending], outcomes: Sequence[Outcome]) -> None:
+    """One line for a request: in an outage there are many."""
+    failed = [(p, o) for p, o in zip(batch, outcomes, strict=True) if isinstance(o, TryAgain)]
+    if failed:
+        pending, outcome = failed[0]
+        more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
+        _log.warning("%s%s will be sent again: %s: %s", pending.entry, more, outcome.code, outcome.message)

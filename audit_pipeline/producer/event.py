@@ -35,10 +35,10 @@ class Parent:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who did it. The contract's three types of actors have names; another text is kept as it is."""
+    """Who did it. ``type`` is one of the contract's three, by name or number, or a text of your own."""
 
     name: Text | None = None
-    type: ActorType | str | None = None
+    type: ActorType | str | int | None = None
 
 
 @dataclass(frozen=True, slots=True)

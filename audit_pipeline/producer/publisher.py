@@ -1,8 +1,11 @@
 """The publisher: takes events from any thread, sends them from one of its own.
 
-Threads: every method may be called from any thread. Forks: a child starts with an empty buffer, a thread and
-connections of its own, as its parent sends what was published before the fork; receipts stay the parent's. Exit: what
-is in the buffer when the interpreter ends is sent before it goes, for up to ``close_seconds``, and what could not be
+Threads: every method may be called from any thread.
+
+Forks: a fork waits for the request in hand. The child starts with an empty buffer, a thread and connections of its own,
+as its parent sends what was published before; receipts stay the parent's.
+
+Exit: what is in the buffer when the interpreter ends is sent first, for up to ``close_seconds``, and what could not be
 sent is logged by name. A process that is killed (also by SIGTERM without a handler) takes its buffer along: that is
 what the outbox is for.
 """
@@ -22,7 +25,7 @@ from typing import Any, Self
 
 from audit_pipeline.producer.build import EventBuilder
 from audit_pipeline.producer.claim_check import ClaimCheck
-from audit_pipeline.producer.delivery import Backoff, Delivery, Pending, Sender, is_final
+from audit_pipeline.producer.delivery import Backoff, Delivery, Pending, Sender, is_final, log_retries
 from audit_pipeline.producer.entries import DEFAULT_EVENT_BYTES, Entry
 from audit_pipeline.producer.errors import (
     BufferFullError,
@@ -33,7 +36,7 @@ from audit_pipeline.producer.errors import (
 )
 from audit_pipeline.producer.event import AuditEvent
 from audit_pipeline.producer.redaction import Redactor
-from audit_pipeline.producer.transport import Accepted, EventBridge, Outcome, Refused, Transport, TryAgain
+from audit_pipeline.producer.transport import Accepted, EventBridge, Outcome, Refused, Transport
 
 __all__ = ["AuditPublisher", "Receipt"]
 
@@ -100,6 +103,8 @@ class AuditPublisher:
 
     def _start_empty(self) -> None:
         self._changed = threading.Condition()
+        #: Held during a request, and by whoever forks.
+        self._sending = threading.Lock()
         self._delivery = Delivery(self._sender, self._backoff)
         self._thread: threading.Thread | None = None
         self._number = 0
@@ -222,7 +227,9 @@ class AuditPublisher:
 
     def _run(self) -> None:
         while batch := self._next_batch():
-            outcomes = self._sender.send(batch)
+            with self._sending:
+                outcomes = self._sender.send(batch)
+            log_retries(batch, outcomes)
             kept = self._conclude(batch, outcomes)
             with self._changed:
                 self._bytes -= sum(
@@ -244,16 +251,15 @@ class AuditPublisher:
         """Tell those who wait for a receipt; what was refused and nobody else took."""
         kept = []
         for pending, outcome in zip(batch, outcomes, strict=True):
-            if isinstance(outcome, TryAgain):
-                _log.warning("%s will be sent again: %s: %s", pending.entry, outcome.code, outcome.message)
-            elif is_final(outcome, len(batch)) and not pending.delivered.done():
-                if isinstance(outcome, Accepted):
-                    pending.delivered.set_result(outcome.receipt)
-                    continue
-                undelivered = Undelivered(pending.entry, outcome.code, outcome.message)
-                if not self._is_taken(undelivered):
-                    kept.append(undelivered)
-                pending.delivered.set_exception(DeliveryError([undelivered]))
+            if pending.delivered.done() or not is_final(outcome, len(batch)):
+                continue
+            if isinstance(outcome, Accepted):
+                pending.delivered.set_result(outcome.receipt)
+                continue
+            undelivered = Undelivered(pending.entry, outcome.code, outcome.message)
+            if not self._is_taken(undelivered):
+                kept.append(undelivered)
+            pending.delivered.set_exception(DeliveryError([undelivered]))
         return kept
 
     def _is_taken(self, undelivered: Undelivered) -> bool:
@@ -277,11 +283,31 @@ class AuditPublisher:
 
 
 _open_publishers: "weakref.WeakSet[AuditPublisher]" = weakref.WeakSet()
+_forking = threading.Lock()
+_held_for_fork: list[AuditPublisher] = []
+
+
+def _before_fork() -> None:
+    # A request holds locks (of imports that boto3 does late, of its session) that no thread of the child would ever
+    # release: its first request would wait for them for ever. So a fork waits for the requests in hand.
+    _forking.acquire()
+    _held_for_fork[:] = _open_publishers
+    for publisher in _held_for_fork:
+        publisher._sending.acquire()
+
+
+def _after_fork_in_parent() -> None:
+    for publisher in _held_for_fork:
+        publisher._sending.release()
+    _held_for_fork.clear()
+    _forking.release()
 
 
 def _after_fork_in_child() -> None:
-    for publisher in list(_open_publishers):
+    for publisher in _held_for_fork:
         publisher._after_fork_in_child()
+    _held_for_fork.clear()
+    _forking.release()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

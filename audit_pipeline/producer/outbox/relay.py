@@ -10,10 +10,10 @@ from time import monotonic
 from typing import Final
 
 from audit_pipeline.producer.claim_check import ClaimCheck
-from audit_pipeline.producer.delivery import Backoff, Delivery, Pending, Sender, is_final
+from audit_pipeline.producer.delivery import Backoff, Delivery, Pending, Sender, is_final, log_retries
 from audit_pipeline.producer.entries import DEFAULT_EVENT_BYTES
 from audit_pipeline.producer.outbox.outbox import Outbox
-from audit_pipeline.producer.transport import Accepted, Outcome, Refused, Transport, TryAgain
+from audit_pipeline.producer.transport import Accepted, Outcome, Refused, Transport
 
 __all__ = ["OutboxRelay"]
 
@@ -99,6 +99,7 @@ class OutboxRelay:
             stop.wait(min(wait, self._lease_seconds / 3))
             return 0
         outcomes = self._sender.send(batch)
+        log_retries(batch, outcomes)
         accepted = self._record(batch, outcomes)
         delivery.settle(batch, outcomes, monotonic())
         return accepted
@@ -108,9 +109,7 @@ class OutboxRelay:
         if accepted:
             self._outbox.remove(accepted)
         for pending, outcome in zip(batch, outcomes, strict=True):
-            if isinstance(outcome, TryAgain):
-                _log.warning("%s will be sent again: %s: %s", pending.entry, outcome.code, outcome.message)
-            elif isinstance(outcome, Refused) and is_final(outcome, len(batch)):
+            if isinstance(outcome, Refused) and is_final(outcome, len(batch)):
                 _log.error("%s was refused and is parked: %s: %s", pending.entry, outcome.code, outcome.message)
                 self._outbox.park(pending.number, f"{outcome.code}: {outcome.message}")
         return len(accepted)
