@@ -26,16 +26,9 @@ settings.register_profile(
 settings.load_profile("here")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Share the modules out to the test processes: those that need Trino to one, so that it starts once.
-
-    Long modules come first. At the end, one of them would have the other process wait.
-    """
-    with_trino = {item.path for item in items if "trino" in getattr(item, "fixturenames", ())}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("trino" if item.path in with_trino else item.path.stem))
-    items.sort(key=lambda item: item.path not in with_trino and not _is_long(item))
+    """Long modules first: the last one of a test process would have the other one wait."""
+    items.sort(key=lambda item: not _is_long(item))
 
 
 def _is_long(item: pytest.Item) -> bool:
