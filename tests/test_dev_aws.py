@@ -1,11 +1,12 @@
 """``make dev-aws`` as a developer uses it: in one terminal it runs, in the other an application publishes."""
 
+import os
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,9 @@ def running(folder: Path) -> Iterator[dict[str, str]]:
         env=subprocess_environment(),
         stdout=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
-    give_up = threading.Timer(120, process.kill)
+    give_up = threading.Timer(240, process.kill)
     give_up.start()
     try:
         assert process.stdout
@@ -42,7 +44,8 @@ def running(folder: Path) -> Iterator[dict[str, str]]:
         assert process.wait() == 0
     finally:
         give_up.cancel()
-        process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
