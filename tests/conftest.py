@@ -3,11 +3,13 @@
 import os
 import signal
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
 from hypothesis import HealthCheck, settings
 from lake import Lake
 from trino_server import trino  # noqa: F401 - one server for the whole session
+from xdist.scheduler import LoadFileScheduling
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, which some of them send to themselves or to a
 # child; with a handler of our own, a child begins with the system's.
@@ -29,6 +31,22 @@ settings.load_profile("here")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long modules first: the last one of a test process would have the other one wait."""
     items.sort(key=lambda item: not _is_long(item))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> "_Modules":
+    return _Modules(config, log)
+
+
+class _Modules(LoadFileScheduling):  # type: ignore[misc]
+    """A module stays in one test process, and all that need Trino in the same one: a second would take 2 GB more."""
+
+    _WITH_TRINO: Final = frozenset(
+        path.name for path in Path(__file__).parent.glob("test_*.py") if "trino: TrinoServer" in path.read_text()
+    )
+
+    def _split_scope(self, nodeid: str) -> str:
+        module: str = super()._split_scope(nodeid)
+        return "trino" if module.rpartition("/")[2] in self._WITH_TRINO else module
 
 
 def _is_long(item: pytest.Item) -> bool:
