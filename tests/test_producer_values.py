@@ -123,7 +123,6 @@ def json_raw(raw: msgspec.Raw, kind: Any) -> Any:
             '{"number":1,"inner":{"price":2.50},"more":[1]}',
         ),
     ],
-    ids=lambda value: str(value)[:40],
 )
 def test_a_value_has_one_exact_text(value: object, text: str) -> None:
     assert after(value) == text
@@ -148,7 +147,6 @@ def test_a_whole_number_may_have_more_digits_than_python_turns_into_text() -> No
         ({"password": pydantic.SecretStr("x")}, "after.password", "is a SecretStr"),
         (Point, "after", "is a type"),
     ],
-    ids=lambda value: str(value)[:40],
 )
 def test_a_value_without_one_is_refused_by_name(value: object, place: str, problem: str) -> None:
     change = EntityChange(Entity(1, "n"), after=value)
@@ -286,7 +284,6 @@ def test_an_actors_type_is_the_contracts_number_or_a_text(given: ActorType | str
         (AuditEvent([CHANGE], time=datetime.now(UTC) + timedelta(days=2)), "more than a day from now"),
         (AuditEvent([CHANGE], detail_type="x" * 129), "detail_type has 129 characters"),
     ],
-    ids=lambda value: str(value)[:50],
 )
 def test_an_event_that_could_not_become_rows_is_refused(event: AuditEvent, problem: str) -> None:
     with pytest.raises(InvalidEventError, match=problem):
