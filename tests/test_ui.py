@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import dagster as dg
 import pytest
 from chromium import artifacts_folder, browser_page, pictured, publish, require_chromium
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from dagster_harness import Deployment, order_change
 from dagster_programs import dagster_ui
 from lake import key
@@ -55,7 +57,9 @@ class Site:
     def choose(self, partitions: str, shown_as: str) -> "Locator":
         """The dialog in which these partitions of all assets can be launched."""
         self.page.goto(self.address)
-        self.page.get_by_role("link", name="Lineage").click()
+        self.page.locator(
+            'a[href="/asset-groups"]'
+        ).click()  # "Lineage", where icons have texts until their font is there
         self.page.get_by_role("button", name="Materialize all").click()
         dialog = self.page.get_by_role("dialog")
         dialog.get_by_text("Showing").wait_for()  # it empties its fields when it knows the partitions
@@ -97,6 +101,13 @@ class Site:
         self.page.get_by_text(self.days[-2], exact=True).locator("visible=true").first.wait_for(state="detached")
         shown = self.page.get_by_text(re.compile(r"^\d{4}-\d\d-\d\d$")).locator("visible=true").all_inner_texts()
         assert set(shown) & set(self.days[1:-1]) == {self.bad_day}
+
+    def wait_for_runs(self) -> None:
+        deadline = time.monotonic() + 60
+        with self.deployment.instance() as instance:
+            while instance.dagster.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)):
+                assert time.monotonic() < deadline, "runs do not end"
+                time.sleep(0.5)
 
     def sees(self, text: str | re.Pattern[str], within_ms: float | None = None) -> None:
         self.page.get_by_text(text).locator("visible=true").first.wait_for(timeout=within_ms)
@@ -145,6 +156,7 @@ def backfilled(site: Site) -> Site:
     with pictured(site.page, "4-partitions-filled"):
         site.sees("Materialized (29)", within_ms=_RUNS_MS)
         site.sees("Materializing (0)")
+    site.wait_for_runs()  # a run ends a moment after its last day
     return site
 
 
@@ -202,6 +214,7 @@ def mended(backfilled: Site) -> Mended:
         site.sees("Materialized (30)", within_ms=_RUNS_MS)
         site.choose_bad_day()
         site.sees("rows_of_partition")
+    site.wait_for_runs()
     return before
 
 
