@@ -57,9 +57,8 @@ class Site:
     def choose(self, partitions: str, shown_as: str) -> "Locator":
         """The dialog in which these partitions of all assets can be launched."""
         self.page.goto(self.address)
-        self.page.locator(
-            'a[href="/asset-groups"]'
-        ).click()  # "Lineage", where icons have texts until their font is there
+        # not by its name, which begins with the icon's text until the icons' font is there
+        self.page.locator('a[href="/asset-groups"]').click()
         self.page.get_by_role("button", name="Materialize all").click()
         dialog = self.page.get_by_role("dialog")
         dialog.get_by_text("Showing").wait_for()  # it empties its fields when it knows the partitions
