@@ -402,7 +402,6 @@ def test_a_run_that_took_longer_costs_more_and_an_unknown_engine_nothing_is_said
 # the stack
 
 
-@pytest.mark.skipif(not STACK.exists(), reason="aws/cf.yaml is not there")
 def test_the_bill_is_that_of_the_stack() -> None:
     class Loader(yaml.SafeLoader):
         """CloudFormation's tags are of no account here."""

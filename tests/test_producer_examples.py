@@ -58,7 +58,6 @@ def test_sqlalchemy(tmp_path: Path, bus: EventBus) -> None:
 
 
 def test_django(tmp_path: Path, bus: EventBus) -> None:
-    pytest.importorskip("django")
     assert run("django_orders.py", tmp_path / "shop.db") == "rolled back, and its event with it\n"
     assert run("relay.py", f"sqlite:///{tmp_path / 'shop.db'}", "--once") == "2 events sent\n"
     assert changes(bus) == [
@@ -68,7 +67,6 @@ def test_django(tmp_path: Path, bus: EventBus) -> None:
 
 
 def test_fastapi(bus: EventBus, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("fastapi")
     from fastapi.testclient import TestClient
 
     monkeypatch.syspath_prepend(str(EXAMPLES))
