@@ -3,12 +3,12 @@
 import uuid
 from datetime import date
 
-from audit_pipeline.engines import local
-from audit_pipeline.engines.local import Progress
+from audit_pipeline.engines.engine import Engine, Progress
+from audit_pipeline.engines.local import LocalEngine
 from audit_pipeline.settings import Settings
 from audit_pipeline.store.manifest import Manifest
 
-__all__ = ["Progress", "run_partition"]
+__all__ = ["Engine", "Progress", "open_engine", "run_partition"]
 
 
 def run_partition(
@@ -18,20 +18,27 @@ def run_partition(
     run_id: str | None = None,
     progress: Progress | None = None,
     accept_vanished_raw: bool = False,
+    engine: Engine | None = None,
 ) -> Manifest:
     """Turn the raw hour folders of ``partition`` into its files of the table, and commit them.
 
     Raises a subclass of :class:`audit_pipeline.errors.AuditPipelineError`; then the table is as it was, or, where the
     run was stopped in the middle of its commit, the next run of the partition puts it right. Where raw objects are gone
     that its last run read, that is :class:`audit_pipeline.errors.RawVanishedError`, unless ``accept_vanished_raw``.
+    ``engine`` serves runs that share one, as those of several days in one Spark session; else the settings name it.
     """
-    return local.run(
+    return (engine or open_engine(settings)).run(
         settings,
         partition,
         run_id or str(uuid.uuid4()),
         progress or _ignore,
         accept_vanished_raw=accept_vanished_raw,
     )
+
+
+def open_engine(settings: Settings) -> Engine:
+    """The engine that the settings name."""
+    return LocalEngine()
 
 
 def _ignore(stage: str, done: int, total: int) -> None:

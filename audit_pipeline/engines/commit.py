@@ -16,7 +16,10 @@ from audit_pipeline.store.locks import Locks
 from audit_pipeline.store.manifest import Manifest, read_manifest, write_manifest
 from audit_pipeline.store.objects import Store
 
-__all__ = ["commit", "paths_of_earlier_runs"]
+__all__ = ["Staged", "commit", "paths_of_earlier_runs"]
+
+#: A finished file: on this machine, or an object of the lake outside of the table (its key).
+Staged = Path | str
 
 
 def paths_of_earlier_runs(lake: Store, partition: date) -> set[str]:
@@ -33,8 +36,8 @@ def paths_of_earlier_runs(lake: Store, partition: date) -> set[str]:
     return paths
 
 
-def commit(lake: Store, locks: Locks, manifest: Manifest, staged: Mapping[str, Path], earlier: Iterable[str]) -> None:
-    """Put the staged files (path in the lake: local file), remove the ``earlier`` ones that are not among them.
+def commit(lake: Store, locks: Locks, manifest: Manifest, staged: Mapping[str, Staged], earlier: Iterable[str]) -> None:
+    """Put the staged files (by their paths in the lake), remove the ``earlier`` ones that are not among them.
 
     The caller holds the locks of the partition and of every dt that a path lies under.
     """
@@ -44,7 +47,10 @@ def commit(lake: Store, locks: Locks, manifest: Manifest, staged: Mapping[str, P
     locks.check()
     lake.put(pending, msgspec.json.encode(sorted({*staged, *stale})))
     for path, file in staged.items():
-        lake.put(path, file)
+        if isinstance(file, Path):
+            lake.put(path, file)
+        else:
+            lake.move(file, path)
     locks.check()
     lake.delete(stale)
     locks.check()

@@ -1,14 +1,13 @@
 """The quarantine file of a run: what could not become a row, in order, and the conflicting copies of events."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from audit_pipeline.engines.spill import read_tables
 from audit_pipeline.store.layout import delivery_hour_of
 from audit_pipeline.store.objects import ObjectInfo, Store
 from audit_pipeline.transform.decode import find_texts
@@ -40,13 +39,12 @@ def write_quarantine_file(records: Iterator[pa.Table], path: Path) -> Counter[st
 
 
 def quarantine_records(
-    raw: Store, inputs: Sequence[ObjectInfo], scope: Scope, rejected: Sequence[Path], tally: Tally
+    raw: Store, inputs: Sequence[ObjectInfo], scope: Scope, rejected: Iterable[pa.Table], tally: Tally
 ) -> Iterator[pa.Table]:
     """Tables of REJECTED_SCHEMA: what decoding rejected, less what came with dropped events, then the conflicts."""
     dropped = np.concatenate([tally.duplicates, tally.conflicts])
-    for file in rejected:
-        for table in read_tables(file):
-            yield table.filter(pa.array(~np.isin(table["order"].to_numpy(), dropped)))
+    for table in rejected:
+        yield table.filter(pa.array(~np.isin(table["order"].to_numpy(), dropped)))
     yield from _conflict_records(raw, inputs, scope, tally.conflicts)
 
 

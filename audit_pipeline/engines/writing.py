@@ -1,5 +1,6 @@
 """Sorted runs to Parquet files on disk: each event once, whatever this run or others hold of it."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -8,7 +9,9 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from audit_pipeline.engines.commit import Staged
 from audit_pipeline.engines.decoding import Spilled
 from audit_pipeline.engines.spill import Place, SpilledRun, read_tables
 from audit_pipeline.engines.standing import StandingFile, StandingRun, find_standing_events
@@ -25,12 +28,15 @@ _BYTES_PER_KEY_BYTE: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class PlacedFile:
-    """A finished data file on disk, and where it goes; ``number`` is given where one place has several files."""
+    """A finished data file, and where it goes; ``number`` is given where one place has several. ``size`` in bytes."""
 
     place: Place
     number: int | None
-    path: Path
+    staged: Staged
     times: TimeRange
+    rows: int
+    size: int
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,5 +115,11 @@ def _write_place(place: Place, spilled: Spilled, lake: Store, known: _Known, nam
 
     times = write_rows(rows(), new_file)
     numbers = range(len(paths)) if len(paths) > 1 else [None]
-    files = [PlacedFile(place, *one) for one in zip(numbers, paths, times, strict=False)]
+    files = [_described(place, *one) for one in zip(numbers, paths, times, strict=False)]
     return Written(files, Tally.total(tallies))
+
+
+def _described(place: Place, number: int | None, path: Path, times: TimeRange) -> PlacedFile:
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return PlacedFile(place, number, path, times, pq.read_metadata(path).num_rows, path.stat().st_size, sha256)

@@ -165,6 +165,17 @@ class Store:
         except (BaseError, OSError) as error:
             raise self._failure("write", key, error) from error
 
+    def move(self, source: str, key: str) -> None:
+        """Put an object of this store under another key, over what may be there."""
+        try:
+            if self.root is None:
+                obstore.copy(self._inner, source, key)
+                obstore.delete(self._inner, source)
+            else:
+                obstore.rename(self._inner, source, key)
+        except (BaseError, OSError) as error:
+            raise self._failure("write", key, error) from error
+
     def create(self, key: str, data: bytes) -> bool:
         """Write an object only where none is: whether it was written. Atomic among all callers."""
         try:

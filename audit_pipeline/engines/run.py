@@ -1,0 +1,206 @@
+"""A run of one partition, whatever the engine: locks, inputs, the engine's transform, and the commit.
+
+The transform decodes the raw objects and writes finished files somewhere outside of the table. Only the commit, and the
+look at other partitions' files before it, happen under the locks of the dates that are written.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Final, Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from audit_pipeline import __version__
+from audit_pipeline.engines.commit import Staged, commit, paths_of_earlier_runs
+from audit_pipeline.engines.engine import Progress
+from audit_pipeline.engines.plan import list_inputs, refuse_vanished
+from audit_pipeline.engines.quarantining import quarantine_records, write_quarantine_file
+from audit_pipeline.engines.spill import scratch_folder
+from audit_pipeline.engines.standing import StandingFile, day_of, list_standing_files
+from audit_pipeline.engines.writing import PlacedFile, Written
+from audit_pipeline.errors import RawChangedError, SettingsError
+from audit_pipeline.settings import Settings
+from audit_pipeline.store.lake import LakeSettings, agree_on_lake_settings
+from audit_pipeline.store.layout import data_path, dt_of, quarantine_path
+from audit_pipeline.store.locks import Locks
+from audit_pipeline.store.manifest import (
+    EventCounts,
+    InputObject,
+    Manifest,
+    ObjectCounts,
+    OutputFile,
+    QuarantineFile,
+    read_manifest,
+)
+from audit_pipeline.store.objects import ObjectInfo, Store, open_store
+from audit_pipeline.transform.decode import Counts
+from audit_pipeline.transform.duplicates import Tally
+from audit_pipeline.transform.ownership import Scope
+
+__all__ = ["Run", "Transform", "run"]
+
+#: How long a run waits for the commits of others that write under the same dates.
+_COMMIT_WAIT_SECONDS: Final = 900
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run; ``folder`` is its own on this machine, and gone at its end."""
+
+    settings: Settings
+    raw: Store
+    lake: Store
+    scope: Scope
+    inputs: Sequence[ObjectInfo]
+    run_id: str
+    folder: Path
+    progress: Progress
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+class Transform(Protocol):
+    """What an engine does for one run, in the order of the methods; ``write`` may be called again."""
+
+    def decode(self) -> tuple[Counts, set[int]]:
+        """Read the raw objects: what they hold, and the dates (days since 1970) of the rows that come of them."""
+        ...
+
+    def write(self, standing: Sequence[StandingFile]) -> Written:
+        """The files of the run outside of the table, given the other partitions' files of the same dates."""
+        ...
+
+    def rejected(self) -> Iterator[pa.Table]:
+        """What decoding rejected, in the order of delivery: tables of REJECTED_SCHEMA."""
+        ...
+
+
+def run(
+    engine: str,
+    open_transform: Callable[[Run], AbstractContextManager[Transform]],
+    settings: Settings,
+    partition: date,
+    run_id: str,
+    progress: Progress,
+    *,
+    accept_vanished_raw: bool,
+) -> Manifest:
+    """Run one partition and commit it; ``engine`` is its name in the manifest."""
+    raw, lake = open_store(settings.raw_url), open_store(settings.lake_url, create=True)
+    with Locks(lake, owner=run_id) as locks, scratch_folder(settings.scratch_dir) as folder:
+        locks.acquire(f"partition={partition}")
+        scope = _agree_on_scope(settings, lake, locks, partition)
+        inputs = list_inputs(raw, partition, scope.grace_hours)
+        if not accept_vanished_raw:
+            refuse_vanished(read_manifest(lake, partition), inputs)
+        one = Run(settings, raw, lake, scope, inputs, run_id, folder, progress)
+        with open_transform(one) as transform:
+            return _execute(one, engine, transform, locks)
+
+
+def _agree_on_scope(settings: Settings, lake: Store, locks: Locks, partition: date) -> Scope:
+    wanted = LakeSettings(grace_hours=settings.grace_hours, first_partition=settings.start_date)
+    agreed = agree_on_lake_settings(lake, wanted, locks)
+    if partition < agreed.first_partition:
+        raise SettingsError(
+            f"partition {partition} is before the first one of this lake, {agreed.first_partition}: set "
+            f"AUDIT_START_DATE={partition} to begin earlier"
+        )
+    return Scope(partition, agreed.grace_hours, agreed.first_partition)
+
+
+def _execute(one: Run, engine: str, transform: Transform, locks: Locks) -> Manifest:
+    partition = one.scope.partition
+    counts, days = transform.decode()
+    standing = list_standing_files(one.lake, partition, days)
+    written = _write_unlocked(transform, standing)
+    earlier = paths_of_earlier_runs(one.lake, partition)
+    _lock(locks, {day_of(day) for day in days} | {dt for path in earlier if (dt := dt_of(path))})
+    standing_now = list_standing_files(one.lake, partition, days)
+    if written is None or standing_now != standing:  # another partition committed under one of the dates meanwhile
+        written = transform.write(standing_now)
+    quarantine, file = _quarantine(one, transform, written.tally)
+    # in the order of the commit: who sees an event of a data file must find its bad entities in quarantine too
+    staged: dict[str, Staged] = {} if quarantine.path is None else {quarantine.path: file}
+    outputs = [_describe(partition, placed) for placed in written.files]
+    staged |= {output.path: placed.staged for output, placed in zip(outputs, written.files, strict=True)}
+    manifest = _conclude(one, engine, counts, written.tally, outputs, quarantine)
+    one.progress("commit", 0, len(staged))
+    commit(one.lake, locks, manifest, staged, earlier)
+    one.progress("commit", len(staged), len(staged))
+    return manifest
+
+
+def _write_unlocked(transform: Transform, standing: Sequence[StandingFile]) -> Written | None:
+    """None where another partition replaced one of its files while it was read."""
+    try:
+        return transform.write(standing)
+    except RawChangedError:
+        return None
+
+
+def _lock(locks: Locks, dates: Iterable[date]) -> None:
+    for dt in sorted(dates):  # in one order, so that no two runs wait for each other
+        locks.acquire(f"dt={dt}", wait_seconds=_COMMIT_WAIT_SECONDS)
+
+
+def _quarantine(one: Run, transform: Transform, tally: Tally) -> tuple[QuarantineFile, Path]:
+    file = one.folder / "quarantine.parquet"
+    records = quarantine_records(one.raw, one.inputs, one.scope, transform.rejected(), tally)
+    by_reason = write_quarantine_file(records, file)
+    if not by_reason:
+        return QuarantineFile(path=None, records=0, by_reason={}), file
+    written = QuarantineFile(
+        path=quarantine_path(one.scope.partition),
+        records=pq.read_metadata(file).num_rows,
+        by_reason=dict(sorted(by_reason.items())),
+    )
+    return written, file
+
+
+def _describe(partition: date, placed: PlacedFile) -> OutputFile:
+    day, source = placed.place
+    return OutputFile(
+        path=data_path(partition, day_of(day), source, placed.number),
+        dt=day_of(day),
+        source=source,
+        rows=placed.rows,
+        size=placed.size,
+        sha256=placed.sha256,
+        min_timestamp=_EPOCH + timedelta(milliseconds=placed.times.first),
+        max_timestamp=_EPOCH + timedelta(milliseconds=placed.times.last),
+    )
+
+
+def _conclude(
+    one: Run, engine: str, counts: Counts, tally: Tally, outputs: Sequence[OutputFile], quarantine: QuarantineFile
+) -> Manifest:
+    """The record of the run."""
+    partition = one.scope.partition
+    return Manifest(
+        partition=partition,
+        run_id=one.run_id,
+        code_version=__version__,
+        engine=engine,
+        started_at=one.started_at,
+        finished_at=datetime.now(UTC),
+        grace_hours=one.scope.grace_hours,
+        inputs=[InputObject(info.key, info.size, info.e_tag) for info in one.inputs],
+        objects=ObjectCounts(read=counts.objects, unreadable=counts.unreadable),
+        events=EventCounts(
+            read=counts.read,
+            kept=tally.kept,
+            duplicate=len(tally.duplicates),
+            deferred=counts.deferred,
+            quarantined=counts.quarantined + tally.empty + len(tally.conflicts),
+        ),
+        rows=tally.rows,
+        late_rows=sum(output.rows for output in outputs if output.dt != partition),
+        quarantined_records=sum(quarantine.by_reason.values()),
+        outputs=list(outputs),
+        quarantine=quarantine,
+    )
