@@ -16,6 +16,7 @@ from audit_pipeline.contract.columns import ROW_SCHEMA
 from audit_pipeline.engines.plan import ACCEPT_VANISHED_RAW
 from audit_pipeline.orchestration.checks import check_specs, evaluation_of
 from audit_pipeline.orchestration.days import Day, Work
+from audit_pipeline.orchestration.engines import EngineResource
 from audit_pipeline.orchestration.names import ASSETS, PARQUET, RAW, TABLE
 from audit_pipeline.orchestration.partitions import backfill_policy, daily_partitions
 from audit_pipeline.orchestration.resources import AuditLake
@@ -50,9 +51,12 @@ def build_audit_log_days(settings: Settings) -> dg.AssetsDefinition:
         can_subset=True,
         backfill_policy=backfill_policy(settings),
     )
-    def audit_log_days(context: dg.AssetExecutionContext, lake: AuditLake) -> Iterator[dg.MaterializeResult[Any]]:
+    def audit_log_days(
+        context: dg.AssetExecutionContext, lake: AuditLake, engine: EngineResource
+    ) -> Iterator[dg.MaterializeResult[Any]]:
         work = Work(
             lake=lake,
+            engine=engine.open(),
             assets={key.to_user_string() for key in context.selected_asset_keys},
             checks={key.name for key in context.selected_asset_check_keys},
             run_id=context.run.run_id,

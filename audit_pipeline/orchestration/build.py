@@ -8,6 +8,7 @@ import dagster as dg
 
 from audit_pipeline.orchestration.alerts import build_alert_sensor
 from audit_pipeline.orchestration.assets import build_audit_log_days
+from audit_pipeline.orchestration.engines import build_engine
 from audit_pipeline.orchestration.late_files import build_late_files_sensor
 from audit_pipeline.orchestration.resources import AuditLake
 from audit_pipeline.orchestration.schedules import build_job, build_schedules
@@ -19,8 +20,8 @@ __all__ = ["build_defs"]
 def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
     """The definitions for the ``AUDIT_*`` variables of this environment. No store is touched.
 
-    ``resource_overrides`` replace resources by name (``lake``). :class:`audit_pipeline.errors.SettingsError` for a
-    setting that is missing or wrong.
+    ``resource_overrides`` replace resources by name (``lake``, ``engine``).
+    :class:`audit_pipeline.errors.SettingsError` for a setting that is missing or wrong.
     """
     settings = load_settings()
     with warnings.catch_warnings():
@@ -32,7 +33,7 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Def
             jobs=[build_job()],
             schedules=build_schedules(settings),
             sensors=[build_late_files_sensor(settings), build_alert_sensor(settings)],
-            resources={"lake": AuditLake()} | dict(resource_overrides or {}),
+            resources={"lake": AuditLake(), "engine": build_engine(settings)} | dict(resource_overrides or {}),
             # the engine has its own processes; one a step would only cost its start
             executor=dg.in_process_executor,
         )

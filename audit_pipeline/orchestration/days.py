@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from functools import cached_property
 
 from audit_pipeline.catalog import Table
-from audit_pipeline.engines import run_partition
+from audit_pipeline.engines import Engine, run_partition
 from audit_pipeline.engines.plan import list_inputs
 from audit_pipeline.errors import AuditPipelineError, ConservationError, FailedCheckError, LostLockError, StoreError
 from audit_pipeline.orchestration.names import CONSERVATION, HOUR_COVERAGE, PARQUET, RAW, TABLE
@@ -48,6 +48,7 @@ class Work:
     """The assets and checks (by name) that one Dagster run was asked for, in all its days."""
 
     lake: AuditLake
+    engine: Engine
     assets: Collection[str]
     checks: Collection[str]
     run_id: str
@@ -93,6 +94,7 @@ class Work:
                 day.partition,
                 run_id=self.run_id,
                 accept_vanished_raw=self.accept_vanished_raw,
+                engine=self.engine,
             )
         # else an earlier attempt of this run has done it, and is repeated for another day's sake
         self.log.info(
