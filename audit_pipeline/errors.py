@@ -12,6 +12,7 @@ __all__ = [
     "RawChangedError",
     "RawVanishedError",
     "SettingsError",
+    "SparkJobError",
     "StoreError",
     "TableMismatchError",
 ]
@@ -55,6 +56,10 @@ class ConservationError(AuditPipelineError):
 
 class FailedCheckError(AuditPipelineError):
     """A critical check failed: the day is held back from the table. The check's own evaluation says why."""
+
+
+class SparkJobError(AuditPipelineError):
+    """Spark gave a job up, after it had tried each task several times; nothing was committed."""
 
 
 class QueryError(AuditPipelineError):

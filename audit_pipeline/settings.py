@@ -57,7 +57,7 @@ class Settings(QuerySettings):
 
     raw_url: str = Field(min_length=1, description="where Firehose writes its hour folders")
     start_date: date = Field(description="first partition, YYYY-MM-DD (UTC)")
-    engine: Literal["local"] = Field(default="local", description="where the transform runs")
+    engine: Literal["local", "spark"] = Field(default="local", description="where the transform runs")
     grace_hours: int = Field(
         default=1, ge=0, le=23, description="hours of the next delivery day that still belong to a partition"
     )

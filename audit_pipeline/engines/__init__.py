@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import date
+from functools import partial
 
 from audit_pipeline.engines.engine import Engine, Progress
 from audit_pipeline.engines.local import LocalEngine
@@ -38,6 +39,12 @@ def run_partition(
 
 def open_engine(settings: Settings) -> Engine:
     """The engine that the settings name."""
+    if settings.engine == "spark":
+        # not at the top: where the engine is another, pyspark need not be installed
+        from audit_pipeline.engines.spark import SparkEngine
+        from audit_pipeline.engines.spark.session import open_session
+
+        return SparkEngine(partial(open_session, settings))
     return LocalEngine()
 
 

@@ -19,7 +19,17 @@ import pyarrow as pa
 from audit_pipeline.store.locks import is_process_alive
 from audit_pipeline.transform.merge import Key, sort_by_place
 
-__all__ = ["Place", "RunFile", "SpilledRun", "read_tables", "scratch_folder", "write_run", "write_table"]
+__all__ = [
+    "Place",
+    "RunFile",
+    "SpilledRun",
+    "cut_to_pieces",
+    "key_of",
+    "read_tables",
+    "scratch_folder",
+    "write_run",
+    "write_table",
+]
 
 #: (dt as days since 1970, source): where rows go.
 Place = tuple[int, str]
@@ -72,18 +82,25 @@ def write_run(rows: pa.Table, path: Path) -> tuple[RunFile, pa.Table]:
     """Sort rows by (dt, source) and the order of the files, and spill them; the file, and the sorted rows."""
     rows = sort_by_place(rows)
     pieces: dict[Place, tuple[list[int], list[Key]]] = {}
-    size = max(1, min(_PIECE_ROWS, _PIECE_BYTES * len(rows) // max(1, rows.nbytes)))
-    times, ids = rows["Timestamp"].cast(pa.int64()), rows["Id"]
-    number = 0
     with _new_file(path, rows.schema) as writer:
-        for place, start, end in _places(rows):
-            numbers, first = pieces[place] = ([], [])
-            for at in range(start, end, size):
-                writer.write_table(rows.slice(at, min(size, end - at)))
-                numbers.append(number)
-                first.append((times[at].as_py(), ids[at].as_py()))
-                number += 1
+        for number, (place, piece) in enumerate(cut_to_pieces(rows)):
+            writer.write_table(piece)
+            numbers, first_keys = pieces.setdefault(place, ([], []))
+            numbers.append(number)
+            first_keys.append(key_of(piece, 0))
     return RunFile(path, pieces), rows
+
+
+def cut_to_pieces(rows: pa.Table) -> Iterator[tuple[Place, pa.Table]]:
+    """Rows that are sorted by place, in pieces of one place each."""
+    size = max(1, min(_PIECE_ROWS, _PIECE_BYTES * len(rows) // max(1, rows.nbytes)))
+    for place, start, end in _places(rows):
+        for at in range(start, end, size):
+            yield place, rows.slice(at, min(size, end - at))
+
+
+def key_of(rows: pa.Table, index: int) -> Key:
+    return rows["Timestamp"][index].value, rows["Id"][index].as_py()
 
 
 def write_table(table: pa.Table, path: Path) -> Path:

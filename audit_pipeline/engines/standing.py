@@ -4,7 +4,7 @@ An event that lies in one of them must not be written again (design, part 5: Dup
 """
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
@@ -19,7 +19,7 @@ from audit_pipeline.store.objects import ObjectInfo, Store
 from audit_pipeline.transform.duplicates import EventKey
 from audit_pipeline.transform.rows import DECODED_SCHEMA, FIRST_OWN_ORDER, digest_of
 
-__all__ = ["StandingFile", "StandingRun", "day_of", "find_standing_events", "list_standing_files"]
+__all__ = ["StandingFile", "StandingRun", "day_of", "find_standing_events", "list_standing_files", "read_standing_keys"]
 
 _EPOCH: Final = date(1970, 1, 1)
 
@@ -48,6 +48,14 @@ def list_standing_files(lake: Store, partition: date, days: Iterable[int]) -> li
                 source = info.key.rsplit("/", 2)[-2].removeprefix("source=")
                 found.append(StandingFile((day, source), owner, info))
     return found
+
+
+def read_standing_keys(lake: Store, file: StandingFile) -> Iterator[pa.Table]:
+    """``dt``, ``source``, ``Id`` and ``Timestamp`` of the rows of a file, a part at a time."""
+    day, source = file.place
+    for batch in _open(lake, file).iter_batches(columns=["Id", "Timestamp"]):
+        place = [pa.array([day] * len(batch), pa.int32()), pa.array([source] * len(batch), pa.string())]
+        yield pa.table([*place, batch["Id"], batch["Timestamp"]], ["dt", "source", "Id", "Timestamp"])
 
 
 def find_standing_events(lake: Store, files: Sequence[StandingFile], keys: pa.Table) -> dict[EventKey, int]:

@@ -1,7 +1,7 @@
 """Sorted runs to Parquet files on disk: each event once, whatever this run or others hold of it."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from audit_pipeline.transform.duplicates import EventKey, Orders, Tally, find_cl
 from audit_pipeline.transform.merge import Run, merge
 from audit_pipeline.transform.parquet import TimeRange, write_rows
 
-__all__ = ["PlacedFile", "Written", "write_places"]
+__all__ = ["PlacedFile", "Written", "key_groups", "write_blocks", "write_places"]
 
 #: Memory that finding duplicates takes for each byte of keys.
 _BYTES_PER_KEY_BYTE: Final = 4
@@ -73,14 +73,14 @@ def write_places(
 def _look_up(spilled: Spilled, lake: Store, standing: Sequence[StandingFile], key_memory: int) -> _Known:
     clashes: list[Orders] = [np.array([], np.uint64)]
     found: dict[EventKey, int] = {}
-    for keys in _key_groups(spilled.keys, key_memory):
+    for keys in key_groups(spilled.keys, key_memory):
         here = find_standing_events(lake, standing, keys)
         clashes.append(find_clashes(keys, here))
         found |= here
     return _Known(np.concatenate(clashes), found, standing)
 
 
-def _key_groups(files: Sequence[Path], key_memory: int) -> Iterator[pa.Table]:
+def key_groups(files: Sequence[Path], key_memory: int) -> Iterator[pa.Table]:
     """The keys of all events, in as many groups as memory demands; the same Id is always in the same group."""
     tables = (table for file in files for table in read_tables(file))
     size = sum(table.nbytes for table in tables) * _BYTES_PER_KEY_BYTE
@@ -99,11 +99,16 @@ def _write_place(place: Place, spilled: Spilled, lake: Store, known: _Known, nam
     ]
     if ids:
         runs += [StandingRun(lake, file, ids) for file in known.standing_files if file.place == place]
+    return write_blocks(place, merge(runs), known.clashes, name)
+
+
+def write_blocks(place: Place, blocks: Iterable[pa.Table], clashes: Orders, name: Path) -> Written:
+    """The blocks of a place's sorted stream to files called ``name`` and a number, each event once."""
     tallies: list[Tally] = []
 
     def rows() -> Iterator[pa.Table]:
-        for block in merge(runs):
-            kept, tally = resolve(block, known.clashes)
+        for block in blocks:
+            kept, tally = resolve(block, clashes)
             tallies.append(tally)
             yield kept
 

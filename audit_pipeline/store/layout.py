@@ -19,6 +19,7 @@ __all__ = [
     "manifest_path",
     "pending_path",
     "quarantine_path",
+    "tasks_prefix",
 ]
 
 TABLE_PREFIX: Final = "auditlog_parquet"
@@ -93,6 +94,11 @@ def manifest_path(partition: date) -> str:
 def pending_path(partition: date) -> str:
     """The list of paths that a run is about to write, so that the next run can clean up after a killed one."""
     return f"auditlog_pending/{partition}.json"
+
+
+def tasks_prefix(partition: date) -> str:
+    """Where tasks of a distributed engine put finished files, before the run commits them."""
+    return f"auditlog_tasks/{partition}"
 
 
 def lock_prefix(name: str) -> str:

@@ -2,8 +2,10 @@
 
 import bisect
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
+from operator import itemgetter
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -12,10 +14,13 @@ import pyarrow.compute as pc
 
 from audit_pipeline.transform.times import DAY_MS
 
-__all__ = ["Key", "Run", "merge", "sort_by_place"]
+__all__ = ["Key", "Piece", "Run", "merge", "merge_pieces", "pieces_of", "sort_by_place"]
 
 #: (Timestamp in ms, Id): what tells an event from others in a stream of one (dt, source).
 Key = tuple[int, str]
+
+#: Sorted rows of one (dt, source): a key that none of them is before, and what reads them.
+Piece = tuple[Key, Callable[[], pa.Table]]
 
 #: Rows that a block of the stream has at least, where there are as many; or bytes, where rows are large.
 _BLOCK_ROWS: Final = 8192
@@ -61,21 +66,28 @@ def merge(runs: Iterable[Run]) -> Iterator[pa.Table]:
 
     Only pieces whose times overlap are in memory together; runs follow the delivery hours, so that these are few.
     """
-    upcoming = [(run.first_keys[0], number, 0, run) for number, run in enumerate(runs) if run.first_keys]
-    heapq.heapify(upcoming)
+    return merge_pieces(heapq.merge(*map(pieces_of, runs), key=itemgetter(0)))
+
+
+def pieces_of(run: Run) -> Iterator[Piece]:
+    """The pieces of a run, in order."""
+    for number, first_key in enumerate(run.first_keys):
+        yield first_key, partial(run.read, number)
+
+
+def merge_pieces(pieces: Iterator[Piece]) -> Iterator[pa.Table]:
+    """The same of pieces of any runs, in the order of their first keys."""
+    upcoming = next(pieces, None)
     waiting: list[pa.Table] = []
     enough = 1.0
-    while upcoming:
-        _, number, piece, run = heapq.heappop(upcoming)
-        rows = run.read(piece)
+    while upcoming is not None:
+        (_, read), upcoming = upcoming, next(pieces, None)
+        rows = read()
         if len(rows):
             waiting.append(rows)
-        if piece + 1 < len(run.first_keys):
-            heapq.heappush(upcoming, (run.first_keys[piece + 1], number, piece + 1, run))
-        if upcoming and _blocks(waiting) < enough:
+        if upcoming is not None and _blocks(waiting) < enough:
             continue
-        bound = upcoming[0][0] if upcoming else None
-        ready, waiting = _cut(waiting, bound)
+        ready, waiting = _cut(waiting, None if upcoming is None else upcoming[0])
         # where many rows share a key nothing may be ready yet: look again only once there is a good deal more
         enough = 1 + 2 * _blocks(waiting)
         if ready:

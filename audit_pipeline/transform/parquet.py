@@ -11,14 +11,14 @@ import pyarrow.parquet as pq
 
 from audit_pipeline.contract.columns import QUARANTINE_SCHEMA, ROW_SCHEMA
 
-__all__ = ["TimeRange", "write_quarantine", "write_rows"]
+__all__ = ["FILE_GROUPS", "GROUP_BYTES", "GROUP_ROWS", "TimeRange", "write_quarantine", "write_rows"]
 
 #: A row group is what a reader can skip: small enough that a look-up by entity skips nearly all of a day.
-_GROUP_ROWS: Final = 32_768
+GROUP_ROWS: Final = 32_768
 #: Bytes of text in a row group, where rows are large.
-_GROUP_BYTES: Final = 64 << 20
+GROUP_BYTES: Final = 64 << 20
 #: Row groups in a file: about 300 MB of Parquet for rows of the usual size.
-_FILE_GROUPS: Final = 64
+FILE_GROUPS: Final = 64
 
 #: Columns of few different values in a row group. For the rest a dictionary costs time and saves nothing.
 _DICTIONARY: Final = [
@@ -66,7 +66,7 @@ def write_rows(blocks: Iterable[pa.Table], new_sink: Callable[[int], pa.NativeFi
             new_sink(len(written)) as sink,
             pq.ParquetWriter(sink, ROW_SCHEMA, **_COMMON, **_row_options(len(group))) as writer,
         ):
-            for _ in range(_FILE_GROUPS):
+            for _ in range(FILE_GROUPS):
                 writer.write_table(group, row_group_size=len(group))
                 last_time = _time(group, len(group) - 1)
                 group = None  # two of them are a good part of a run's memory
@@ -114,12 +114,12 @@ def _row_groups(blocks: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Ta
 
 def _room(held: Sequence[pa.Table], rest: pa.Table) -> tuple[int, bool]:
     """How many rows of ``rest`` still go into the group of ``held``, and whether it is full then."""
-    by_rows = _GROUP_ROWS - sum(len(table) for table in held)
+    by_rows = GROUP_ROWS - sum(len(table) for table in held)
     # Arrow's own size is never less than the text in it, and costs nothing to ask for
-    if sum(table.nbytes for table in held) + rest.nbytes < _GROUP_BYTES:
+    if sum(table.nbytes for table in held) + rest.nbytes < GROUP_BYTES:
         return min(by_rows, len(rest)), by_rows <= len(rest)
     sizes = np.cumsum(_text_bytes(rest)) + sum(int(_text_bytes(table).sum()) for table in held)
-    by_bytes = int(np.searchsorted(sizes, _GROUP_BYTES)) + 1
+    by_bytes = int(np.searchsorted(sizes, GROUP_BYTES)) + 1
     room = min(by_rows, by_bytes)
     return min(room, len(rest)), room <= len(rest)
 

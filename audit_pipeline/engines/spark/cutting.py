@@ -1,0 +1,117 @@
+"""How the rows of a run are cut to units of work, one file each or so, and the units put to tasks of even size."""
+
+import heapq
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from audit_pipeline.engines.spill import Place
+from audit_pipeline.transform.parquet import FILE_GROUPS, GROUP_BYTES, GROUP_ROWS
+
+__all__ = ["Extent", "Unit", "cut", "pack", "partition_keys"]
+
+#: Row groups that a unit is planned to have: fewer than a file takes, for the plan knows only where pieces begin and
+#: end.
+_UNIT_GROUPS: Final = FILE_GROUPS * 7 // 8
+_BEFORE_ALL: Final = -(1 << 62)
+_AFTER_ALL: Final = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What is known of a piece of rows without its payload: times in ms, size in bytes."""
+
+    place: Place
+    first_ms: int
+    last_ms: int
+    rows: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """The rows of a place with times from ``start`` to before ``end`` (ms); ``size`` in bytes, about."""
+
+    place: Place
+    start: int
+    end: int
+    size: int
+
+
+def cut(extents: Iterable[Extent]) -> list[Unit]:
+    """Units in the order of places and times. A place that is too large for one file is cut by time, evenly.
+
+    By time, because the copies of an event that are equal have equal times: they stay together.
+    """
+    of_place: dict[Place, list[Extent]] = defaultdict(list)
+    for extent in extents:
+        of_place[extent.place].append(extent)
+    units: list[Unit] = []
+    for place, parts in sorted(of_place.items()):
+        rows, size = sum(part.rows for part in parts), sum(part.size for part in parts)
+        count = max(1, math.ceil(max(rows / GROUP_ROWS, size / GROUP_BYTES) / _UNIT_GROUPS))
+        bounds = [_BEFORE_ALL, *_quantiles(parts, count), _AFTER_ALL]
+        units += [Unit(place, a, b, size // (len(bounds) - 1)) for a, b in itertools.pairwise(bounds)]
+    return units
+
+
+def _quantiles(parts: Sequence[Extent], count: int) -> list[int]:
+    """Times that cut the rows into ``count`` even parts; fewer where many rows have the same time."""
+    # of a piece's rows, half count at its begin and half at its end
+    times = np.array([[part.first_ms, part.last_ms] for part in parts]).ravel()
+    order = np.argsort(times, kind="stable")
+    rows = np.cumsum(np.repeat([part.rows for part in parts], 2)[order])
+    places = np.searchsorted(rows, rows[-1] * np.arange(1, count) / count)
+    bounds = set(times[order][places].tolist())
+    return sorted(bounds - {int(times.min())})
+
+
+def pack(units: Sequence[Unit], tasks: int) -> list[int]:
+    """Of each unit the task, from 0: the largest first, each to the task that has least yet."""
+    loads = [(0, task) for task in range(tasks)]
+    chosen = [0] * len(units)
+    for number in sorted(range(len(units)), key=lambda n: (-units[n].size, n)):
+        load, task = loads[0]
+        chosen[number] = task
+        heapq.heapreplace(loads, (load + units[number].size, task))
+    return chosen
+
+
+def partition_keys(count: int) -> list[int]:
+    """For each of ``count`` partitions a number that Spark's hash partitioning puts there, and no other's.
+
+    ``DataFrame.repartition`` has no other way to say where a row is to go: with plain numbers some tasks would have two
+    units' work, and some none.
+    """
+    keys: dict[int, int] = {}
+    for start in itertools.count(step=16 * count):
+        candidates = np.arange(start, start + 16 * count)
+        for key, partition in zip(candidates.tolist(), (_spark_hash(candidates) % count).tolist(), strict=True):
+            keys.setdefault(partition, key)
+        if len(keys) == count:
+            return [keys[partition] for partition in range(count)]
+    raise AssertionError("unreachable")
+
+
+def _spark_hash(numbers: np.ndarray[tuple[int], np.dtype[np.int64]]) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
+    """``hash(bigint)`` of Spark SQL: MurmurHash3 (x86, 32 bits) of the two halves, seed 42."""
+    mixed = np.full(len(numbers), 42, np.uint32)
+    bits = numbers.astype(np.uint64)
+    for half in ((bits & np.uint64(0xFFFFFFFF)).astype(np.uint32), (bits >> np.uint64(32)).astype(np.uint32)):
+        block = _rotated(half * np.uint32(0xCC9E2D51), 15) * np.uint32(0x1B873593)
+        mixed = _rotated(mixed ^ block, 13) * np.uint32(5) + np.uint32(0xE6546B64)
+    mixed ^= np.uint32(8)
+    mixed = (mixed ^ (mixed >> np.uint32(16))) * np.uint32(0x85EBCA6B)
+    mixed = (mixed ^ (mixed >> np.uint32(13))) * np.uint32(0xC2B2AE35)
+    return (mixed ^ (mixed >> np.uint32(16))).view(np.int32)
+
+
+def _rotated(
+    numbers: np.ndarray[tuple[int], np.dtype[np.uint32]], bits: int
+) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
+    return (numbers << np.uint32(bits)) | (numbers >> np.uint32(32 - bits))

@@ -1,0 +1,83 @@
+"""The first kind of task: raw objects through the kernel, to sorted pieces of rows and of keys."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from audit_pipeline.engines.spark.pieces import Kind, Piece
+from audit_pipeline.engines.spill import cut_to_pieces, key_of
+from audit_pipeline.errors import AuditPipelineError
+from audit_pipeline.store.objects import ObjectInfo, open_store
+from audit_pipeline.transform.decode import Counts, Decoded, RawObject, decode_batches
+from audit_pipeline.transform.duplicates import event_keys, hash_ids
+from audit_pipeline.transform.merge import sort_by_place
+from audit_pipeline.transform.ownership import Scope
+
+__all__ = ["Decoding", "Share", "key_pieces"]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Consecutive raw objects, the work of one task; ``first_number`` is the first one's place among all."""
+
+    objects: Sequence[ObjectInfo]
+    first_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """Keys are shared out to ``buckets`` by their Id, so that all events of an Id come together in one task.
+
+    A bucket is known by the number that brings it into a partition of its own.
+    """
+
+    raw_url: str
+    scope: Scope
+    shares: Sequence[Share]
+    buckets: Sequence[int]
+    batch_bytes: int
+
+    def run(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Everything that comes of the shares with these numbers; of each, at its end, its counts."""
+        for batch in batches:
+            for number in batch["id"].to_pylist():
+                yield from self._decode(self.shares[number])
+
+    def _decode(self, share: Share) -> Iterator[pa.RecordBatch]:
+        counts = Counts()
+        try:
+            raw = open_store(self.raw_url)
+            fetched = enumerate(raw.get_many(share.objects), share.first_number)
+            objects = (RawObject(info.key, number, data) for number, (info, data) in fetched)
+            for decoded in decode_batches(objects, self.scope, self.batch_bytes):
+                counts += decoded.counts
+                for piece in self._pieces_of(decoded):
+                    yield piece.batch()
+        except AuditPipelineError as error:  # the store has tried again already: Spark need not
+            yield Piece.telling(error).batch()
+        else:
+            yield Piece.telling(counts).batch()
+
+    def _pieces_of(self, decoded: Decoded) -> Iterator[Piece]:
+        if len(decoded.rows):
+            rows = sort_by_place(decoded.rows)
+            for (day, source), piece in cut_to_pieces(rows):
+                (first_ms, first_id), (last_ms, _) = key_of(piece, 0), key_of(piece, len(piece) - 1)
+                place = {"source": source, "first_ms": first_ms, "first_id": first_id, "last_ms": last_ms}
+                yield Piece.of(Kind.ROWS, day, piece, **place)
+            yield from key_pieces(Kind.KEYS, event_keys(rows), self.buckets)
+        if len(decoded.rejected):
+            yield Piece.of(Kind.REJECTED, decoded.rejected["order"][0].as_py(), decoded.rejected)
+
+
+def key_pieces(kind: Kind, keys: pa.Table, buckets: Sequence[int]) -> Iterator[Piece]:
+    """Keys (a table with a column ``Id``) in their buckets."""
+    if len(buckets) == 1:
+        yield Piece.of(kind, buckets[0], keys)
+        return
+    hashes = hash_ids(keys["Id"]) % len(buckets)
+    for place, bucket in enumerate(buckets):
+        chosen = keys.filter(pa.array(hashes == place))
+        if len(chosen):
+            yield Piece.of(kind, bucket, chosen)

@@ -1,0 +1,89 @@
+"""Runs Spark's jobs for one run: what is under way, what failed, and nothing left running when the run is stopped."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+
+from audit_pipeline.engines.engine import Progress
+from audit_pipeline.errors import SparkJobError
+
+__all__ = ["Jobs", "open_jobs"]
+
+_LOOK_SECONDS: Final = 0.5
+
+
+class Jobs:
+    """The jobs of one run, under one group."""
+
+    def __init__(self, session: SparkSession, group: str, progress: Progress) -> None:
+        self.session = session
+        self._group = group
+        self._progress = progress
+
+    def collect(self, stage: str, frame: DataFrame) -> list[Any]:
+        """The rows of a frame. ``stage`` names the job in Spark's UI and to ``progress``, which counts tasks."""
+        self.session.sparkContext.setJobGroup(self._group, stage)
+        with self._watched(stage), _explained(stage):
+            return frame.collect()
+
+    def iterate(self, stage: str, frame: DataFrame) -> Iterator[Any]:
+        """The same a partition at a time, for what may be large."""
+        self.session.sparkContext.setJobGroup(self._group, stage)
+        with _explained(stage):
+            yield from frame.toLocalIterator(prefetchPartitions=True)
+
+    @contextmanager
+    def _watched(self, stage: str) -> Iterator[None]:
+        ended = threading.Event()
+        watch = threading.Thread(target=self._watch, args=(stage, ended), name="watch-spark", daemon=True)
+        watch.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            watch.join()
+
+    def _watch(self, stage: str, ended: threading.Event) -> None:
+        tracker = self.session.sparkContext.statusTracker()
+        told = (-1, -1)
+        while not ended.wait(_LOOK_SECONDS):
+            active = [info for n in tracker.getActiveStageIds() if (info := tracker.getStageInfo(n))]
+            now = (sum(info.numCompletedTasks for info in active), sum(info.numTasks for info in active))
+            if active and now != told:
+                self._progress(stage, *now)
+                told = now
+
+
+@contextmanager
+def open_jobs(session: SparkSession, group: str, progress: Progress) -> Iterator[Jobs]:
+    """Whatever ends the run, its jobs end with it."""
+    try:
+        yield Jobs(session, group, progress)
+    except BaseException:
+        session.sparkContext.cancelJobGroup(group)
+        raise
+
+
+@contextmanager
+def _explained(stage: str) -> Iterator[None]:
+    try:
+        yield
+    except (Py4JError, PySparkException) as error:
+        raise SparkJobError(f"Spark could not {stage}: {_in_one_line(error)}") from error
+
+
+def _in_one_line(error: Exception) -> str:
+    """The last line that says something: of a task's traceback, the exception; of Java's, its message."""
+    java: Any = getattr(error, "java_exception", None)
+    text = str(java.getMessage() if java is not None else error)
+    lines = [
+        line.strip()
+        for line in text.splitlines()
+        if line.strip() and not line.strip().startswith(("at ", "Driver stack"))
+    ]
+    return " ... ".join(dict.fromkeys([lines[0], lines[-1]])) if lines else type(error).__name__

@@ -1,0 +1,97 @@
+"""The third kind of task: the pieces of some units, merged, each event once, into finished files."""
+
+import heapq
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark import TaskContext
+
+from audit_pipeline.engines.spark.cutting import Unit
+from audit_pipeline.engines.spark.pieces import outcome, read_table
+from audit_pipeline.engines.spill import scratch_folder
+from audit_pipeline.engines.standing import StandingFile, StandingRun
+from audit_pipeline.engines.writing import PlacedFile, Written, write_blocks
+from audit_pipeline.errors import AuditPipelineError
+from audit_pipeline.store.objects import Store, open_store
+from audit_pipeline.transform.duplicates import Orders
+from audit_pipeline.transform.merge import Piece, merge_pieces, pieces_of
+
+__all__ = ["Writing", "WrittenUnit"]
+
+#: (unit, first time in ms, first Id, payload) of a piece of rows, as Spark has sorted them.
+_Record = tuple[int, int, str, pa.Buffer]
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenUnit:
+    number: int
+    written: Written
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """``standing``: by unit, the Ids of its events that stand in ``standing_files`` too.
+
+    Files are put under ``prefix`` with the attempt's number in their names, so that no two attempts share one. Nobody
+    reads those of an attempt that did not tell of them, and the driver removes the prefix at the end.
+    """
+
+    lake_url: str
+    prefix: str
+    units: Sequence[Unit]
+    clashes: Orders
+    standing: Mapping[int, Sequence[str]]
+    standing_files: Sequence[StandingFile]
+
+    def run(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The outcomes of the units of one task: a :class:`WrittenUnit` each, or the error that ended it."""
+        try:
+            lake = open_store(self.lake_url, create=True)
+            with scratch_folder(None) as folder:
+                for number, records in itertools.groupby(_records(batches), key=itemgetter(0)):
+                    yield outcome(WrittenUnit(number, self._write(lake, number, records, folder)))
+        except AuditPipelineError as error:
+            yield outcome(error)
+
+    def _write(self, lake: Store, number: int, records: Iterable[_Record], folder: Path) -> Written:
+        unit = self.units[number]
+        streams: list[Iterator[Piece]] = [_pieces(records, unit)]
+        if ids := self.standing.get(number):
+            files = (file for file in self.standing_files if file.place == unit.place)
+            streams += [pieces_of(StandingRun(lake, file, ids)) for file in files]
+        blocks = merge_pieces(heapq.merge(*streams, key=itemgetter(0)))
+        written = write_blocks(unit.place, blocks, self.clashes, folder / f"{number:06}")
+        return Written([self._put(lake, file) for file in written.files], written.tally)
+
+    def _put(self, lake: Store, file: PlacedFile) -> PlacedFile:
+        assert isinstance(file.staged, Path)
+        context: Any = TaskContext.get()
+        key = f"{self.prefix}/{context.taskAttemptId()}-{file.staged.name}"
+        lake.put(key, file.staged)
+        file.staged.unlink()
+        return replace(file, staged=key)
+
+
+def _records(batches: Iterable[pa.RecordBatch]) -> Iterator[_Record]:
+    for batch in batches:
+        columns = (batch[name].to_pylist() for name in ("unit", "first_ms", "first_id"))
+        yield from zip(*columns, (payload.as_buffer() for payload in batch["payload"]), strict=True)
+
+
+def _pieces(records: Iterable[_Record], unit: Unit) -> Iterator[Piece]:
+    for _, first_ms, first_id, payload in records:
+        yield (first_ms, first_id), partial(_read, payload, unit)
+
+
+def _read(payload: pa.Buffer, unit: Unit) -> pa.Table:
+    """The rows of a piece that belong to the unit."""
+    rows = read_table(payload)
+    times = rows["Timestamp"].cast(pa.int64())
+    return rows.filter(pc.and_(pc.greater_equal(times, unit.start), pc.less(times, unit.end)))
