@@ -26,4 +26,9 @@ class LocalEngineResource(EngineResource):
 
 
 def build_engine(settings: Settings) -> EngineResource:
+    if settings.engine == "spark":
+        # not at the top: where the engine is another, pyspark need not be installed
+        from audit_pipeline.orchestration.spark import build_spark_engine
+
+        return build_spark_engine(settings)
     return LocalEngineResource()

@@ -40,13 +40,18 @@ __all__ = ["open_transform"]
 
 #: Bytes of raw objects in a task that decodes; about ten times that is decoded.
 _SHARE_BYTES: Final = 16 << 20
+#: Fewer are not worth a task.
+_LEAST_SHARE_BYTES: Final = 256 << 10
 #: Tasks for each core, where a day is small: so that one does not wait long for another.
 _TASKS_PER_CORE: Final = 2
 #: Bytes of raw objects whose keys one task matches: about half a million events.
 _BUCKET_BYTES: Final = 64 << 20
 #: Bytes of decoded rows that one task writes, unless a single file is larger.
 _TASK_BYTES: Final = 256 << 20
+#: Bytes of decoded rows that a task sorts at a time.
 _BATCH_BYTES: Final = 32 << 20
+#: Bytes of rejected texts that come to the driver at a time.
+_PART_BYTES: Final = 64 << 20
 #: Pieces that Spark hands to a task at a time; each is a MiB, where rows are of the usual size.
 _PIECES_PER_BATCH: Final = 8
 
@@ -60,6 +65,8 @@ def open_transform(one: Run, session: Callable[[], SparkSession]) -> Iterator[Tr
     own = session().newSession()
     own.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", _PIECES_PER_BATCH)
     own.conf.set("spark.sql.inMemoryColumnarStorage.compressed", False)
+    # it would look at the kept pieces in a job of its own before each of ours, to plan what is planned already
+    own.conf.set("spark.sql.adaptive.enabled", False)
     prefix = tasks_prefix(one.scope.partition)
     with _emptied(one.lake, prefix), open_jobs(own, one.run_id, one.progress) as jobs:
         transform = _SparkTransform(one, jobs, f"{prefix}/{one.run_id}")
@@ -100,13 +107,13 @@ class _SparkTransform:
         self._bytes = sum(info.size for info in one.inputs)
         self._buckets = partition_keys(1 + self._bytes // _BUCKET_BYTES)
         self._extents: list[Extent] = []
-        self._has_rejected = False
+        self._rejected_bytes = 0
         self._pieces = self._decoded().persist(StorageLevel.DISK_ONLY)
 
     def decode(self) -> tuple[Counts, set[int]]:
         known = ("kind", "number", "source", "first_ms", "last_ms", "rows", "size")
-        payload = F.when(F.col("kind") == Kind.OUTCOME, F.col("payload")).alias("payload")
-        found = self._jobs.collect("decode", self._pieces.where(F.col("kind") != Kind.KEYS).select(*known, payload))
+        told = f"if(kind = {Kind.OUTCOME:d}, payload, null) AS payload"
+        found = self._jobs.collect("decode", self._pieces.where(f"kind != {Kind.KEYS:d}").selectExpr(*known, told))
         counts = Counts()
         for of_share in outcomes_of(row.payload for row in found if row.kind == Kind.OUTCOME):
             counts += of_share
@@ -115,7 +122,7 @@ class _SparkTransform:
             for row in found
             if row.kind == Kind.ROWS
         ]
-        self._has_rejected = any(row.kind == Kind.REJECTED for row in found)
+        self._rejected_bytes = sum(row.size for row in found if row.kind == Kind.REJECTED)
         return counts, {extent.place[0] for extent in self._extents}
 
     def write(self, standing: Sequence[StandingFile]) -> Written:
@@ -138,10 +145,11 @@ class _SparkTransform:
         return Written(list(_numbered(written)), Tally.total([unit.written.tally for unit in written]))
 
     def rejected(self) -> Iterator[pa.Table]:
-        if not self._has_rejected:
+        if not self._rejected_bytes:
             return
-        pieces = self._pieces.where(F.col("kind") == Kind.REJECTED).select("number", "payload").sort("number")
-        for row in self._jobs.iterate("quarantine", pieces):
+        pieces = self._of(Kind.REJECTED).select("number", "payload")
+        parts = pieces.repartitionByRange(1 + self._rejected_bytes // _PART_BYTES, "number")
+        for row in self._jobs.iterate("quarantine", parts.sortWithinPartitions("number")):
             yield read_table(bytes(row.payload))
 
     def close(self) -> None:
@@ -149,7 +157,8 @@ class _SparkTransform:
 
     def _decoded(self) -> DataFrame:
         """The pieces of all raw objects."""
-        wanted = max(self._cores * _TASKS_PER_CORE, self._bytes // _SHARE_BYTES)
+        for_cores = min(self._cores * _TASKS_PER_CORE, self._bytes // _LEAST_SHARE_BYTES)
+        wanted = max(1, for_cores, self._bytes // _SHARE_BYTES)
         shares: list[Share] = []
         number = 1
         for objects in share_out(self._run.inputs, wanted):
@@ -165,7 +174,7 @@ class _SparkTransform:
         return self._tasks(len(shares)).mapInArrow(decoding.run, PIECE)
 
     def _match(self, files: Sequence[StandingFile]) -> Matched:
-        keys = self._pieces.where(F.col("kind") == Kind.KEYS)
+        keys = self._of(Kind.KEYS)
         if files:
             standing = StandingKeys(self._run.settings.lake_url, files, self._buckets)
             keys = keys.union(self._tasks(len(files)).mapInArrow(standing.run, PIECE))
@@ -189,20 +198,18 @@ class _SparkTransform:
         plan = self._spark.createDataFrame(
             where, "unit int, task bigint, day bigint, place string, start bigint, end bigint"
         )
-        rows = self._pieces.where(F.col("kind") == Kind.ROWS)
-        is_in_unit = (
-            (rows.number == plan.day)
-            & (rows.source == plan.place)
-            & (rows.first_ms < plan.end)
-            & (rows.last_ms >= plan.start)
-        )
+        is_in_unit = F.expr("number = day AND source = place AND first_ms < end AND last_ms >= start")
         return (
-            rows.join(F.broadcast(plan), is_in_unit)
+            self._of(Kind.ROWS)
+            .join(F.broadcast(plan), is_in_unit)
             .select("task", "unit", "first_ms", "first_id", "payload")
             .repartition(tasks, "task")
             .sortWithinPartitions("unit", "first_ms", "first_id")
             .select("unit", "first_ms", "first_id", "payload")
         )
+
+    def _of(self, kind: Kind) -> DataFrame:
+        return self._pieces.where(f"kind = {kind:d}")
 
     def _tasks(self, count: int) -> DataFrame:
         """One row, its number, for each of ``count`` tasks."""
