@@ -4,6 +4,7 @@ __all__ = [
     "AuditPipelineError",
     "ConservationError",
     "FailedCheckError",
+    "GlueJobError",
     "GraceMismatchError",
     "LostLockError",
     "PartitionBusyError",
@@ -60,6 +61,10 @@ class FailedCheckError(AuditPipelineError):
 
 class SparkJobError(AuditPipelineError):
     """Spark gave a job up, after it had tried each task several times; nothing was committed."""
+
+
+class GlueJobError(AuditPipelineError):
+    """A Glue job run could not be started, ended without success, or left no manifest; the text has its log's end."""
 
 
 class QueryError(AuditPipelineError):

@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from audit_pipeline.errors import SettingsError
 
-__all__ = ["QuerySettings", "Settings", "load_query_settings", "load_settings"]
+__all__ = ["QuerySettings", "Settings", "glue_job_of", "load_query_settings", "load_settings"]
 
 #: Names that Glue, Athena and Trino take as they are, without quotes and in any case.
 _NAME: Final = "^[a-z][a-z0-9_]{0,127}$"
@@ -57,7 +57,10 @@ class Settings(QuerySettings):
 
     raw_url: str = Field(min_length=1, description="where Firehose writes its hour folders")
     start_date: date = Field(description="first partition, YYYY-MM-DD (UTC)")
-    engine: Literal["local", "spark"] = Field(default="local", description="where the transform runs")
+    engine: Literal["local", "spark", "glue"] = Field(default="local", description="where the transform runs")
+    glue_job: str | None = Field(
+        default=None, min_length=1, description="name of the Glue job that AUDIT_ENGINE=glue starts"
+    )
     grace_hours: int = Field(
         default=1, ge=0, le=23, description="hours of the next delivery day that still belong to a partition"
     )
@@ -107,6 +110,14 @@ def load_settings() -> Settings:
 def load_query_settings() -> QuerySettings:
     """As :func:`load_settings`, for those who only query."""
     return _load(QuerySettings)
+
+
+def glue_job_of(settings: Settings) -> str:
+    """The Glue job's name; a :class:`SettingsError` where none is set."""
+    if settings.glue_job is None:
+        described = Settings.model_fields["glue_job"].description
+        raise SettingsError(f"AUDIT_GLUE_JOB is not set ({described})")
+    return settings.glue_job
 
 
 def _load(kind: type[_AnySettings]) -> _AnySettings:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 from botocore.config import Config
@@ -17,13 +17,13 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 
-from audit_pipeline.errors import QueryError, SettingsError
+from audit_pipeline.errors import AuditPipelineError, QueryError, SettingsError
 
 if TYPE_CHECKING:
     from mypy_boto3_athena import AthenaClient
     from mypy_boto3_glue import GlueClient
 
-__all__ = ["athena_client", "aws_errors", "glue_client"]
+__all__ = ["athena_client", "aws_errors", "glue_client", "glue_jobs_client", "logs_client"]
 
 _NOT_SET_UP: Final = (
     CredentialRetrievalError,
@@ -34,6 +34,8 @@ _NOT_SET_UP: Final = (
 )
 #: Three attempts of each request, with a pause between them: also where AWS throttles or a connection breaks.
 _CONFIG: Final = Config(retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=10, read_timeout=60)
+#: One attempt, for callers that have to know of each: a start that is sent twice starts two runs.
+_ONE_ATTEMPT: Final = Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=10, read_timeout=60)
 
 
 def athena_client() -> "AthenaClient":
@@ -48,9 +50,21 @@ def glue_client() -> "GlueClient":
         return boto3.Session().client("glue", config=_CONFIG, region_name=_region())
 
 
+def glue_jobs_client() -> "GlueClient":
+    """As :func:`glue_client`, for jobs: it sends each request once."""
+    with aws_errors("Glue"):
+        return boto3.Session().client("glue", config=_ONE_ATTEMPT, region_name=_region())
+
+
+def logs_client() -> Any:
+    """As :func:`athena_client`, for CloudWatch's logs."""
+    with aws_errors("CloudWatch Logs"):
+        return boto3.Session().client("logs", config=_CONFIG, region_name=_region())
+
+
 @contextmanager
-def aws_errors(service: str) -> Iterator[None]:
-    """Turn botocore's errors into :class:`SettingsError` or :class:`QueryError`, one line each."""
+def aws_errors(service: str, kind: type[AuditPipelineError] = QueryError) -> Iterator[None]:
+    """Turn botocore's errors into :class:`SettingsError` or ``kind``, one line each."""
     try:
         yield
     except _NOT_SET_UP as error:
@@ -61,9 +75,9 @@ def aws_errors(service: str) -> Iterator[None]:
     except ClientError as error:
         told = error.response.get("Error", {})
         code, message = told.get("Code", "unknown error"), told.get("Message", "")
-        raise QueryError(f"{service} refused {error.operation_name}: {code}: {' '.join(message.split())}") from error
+        raise kind(f"{service} refused {error.operation_name}: {code}: {' '.join(message.split())}") from error
     except BotoCoreError as error:
-        raise QueryError(f"{service} cannot be asked: {_in_one_line(error)}") from error
+        raise kind(f"{service} cannot be asked: {_in_one_line(error)}") from error
 
 
 def _region() -> str | None:

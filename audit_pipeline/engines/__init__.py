@@ -6,7 +6,7 @@ from functools import partial
 
 from audit_pipeline.engines.engine import Engine, Progress
 from audit_pipeline.engines.local import LocalEngine
-from audit_pipeline.settings import Settings
+from audit_pipeline.settings import Settings, glue_job_of
 from audit_pipeline.store.manifest import Manifest
 
 __all__ = ["Engine", "Progress", "open_engine", "run_partition"]
@@ -45,6 +45,11 @@ def open_engine(settings: Settings) -> Engine:
         from audit_pipeline.engines.spark.session import open_session
 
         return SparkEngine(partial(open_session, settings))
+    if settings.engine == "glue":
+        # nor boto3 loaded
+        from audit_pipeline.engines.glue.engine import GlueEngine
+
+        return GlueEngine(glue_job_of(settings))
     return LocalEngine()
 
 

@@ -50,6 +50,8 @@ def build_audit_log_days(settings: Settings) -> dg.AssetsDefinition:
         check_specs=checks,
         can_subset=True,
         backfill_policy=backfill_policy(settings),
+        # of the runs that wait for Glue, the instance's limit of this pool lets so many go at a time
+        pool="glue" if settings.engine == "glue" else None,
     )
     def audit_log_days(
         context: dg.AssetExecutionContext, lake: AuditLake, engine: EngineResource

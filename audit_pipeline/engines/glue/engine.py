@@ -1,0 +1,171 @@
+"""The engine that has a Glue job run a partition, and waits for it.
+
+Of dagster-aws's ``PipesGlueClient``, which starts a job and waits for it too, nothing is left, for these reasons (of
+version 0.29.27, read and run):
+
+- it polls every 5 seconds for ever, with no time-out, does not know the state EXPIRED, and ends at the first request
+  that is throttled, while the job goes on: here :meth:`GlueEngine._watch`;
+- when the job fails it raises before it reads a line of the log: here the error has the log's end;
+- when the Dagster run is stopped and Glue refuses to stop the job it ends in a KeyError (it reads ``errors`` where
+  boto3 gives ``Errors``): here :meth:`audit_pipeline.engines.glue.runs.JobRuns.stop`;
+- it puts its own arguments into the dictionary that it is given, where the next partition finds them: here each start
+  has a new one;
+- every call starts a job, also when the one of the run before is still at work: here that one is adopted;
+- in a run of several days its context names no partition, and a success without a message counts as materialized: here
+  the partition is an argument, and its manifest, by this very run, is the only proof of success.
+
+What Pipes would carry back (metadata, checks) comes from the manifest, as with every other engine.
+"""
+
+import logging
+import time
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
+from typing import Final
+
+from audit_pipeline.catalog.aws import aws_errors, glue_jobs_client, logs_client
+from audit_pipeline.engines.engine import Progress
+from audit_pipeline.engines.glue.arguments import Asked
+from audit_pipeline.engines.glue.log import JobLog
+from audit_pipeline.engines.glue.progress import read_progress
+from audit_pipeline.engines.glue.runs import JobRun, JobRuns, growing
+from audit_pipeline.engines.glue.sizing import workers_for
+from audit_pipeline.engines.plan import list_inputs, refuse_vanished
+from audit_pipeline.errors import GlueJobError
+from audit_pipeline.settings import Settings
+from audit_pipeline.store.changes import fingerprint
+from audit_pipeline.store.lake import read_lake_settings
+from audit_pipeline.store.manifest import Manifest, read_manifest
+from audit_pipeline.store.objects import ObjectInfo, Store, open_store
+
+__all__ = ["GlueEngine"]
+
+_log = logging.getLogger(__name__)
+
+#: What a run may take besides its time-out, which Glue counts from when it has the workers: waiting for them.
+_QUEUE_SECONDS: Final = 3600.0
+
+
+@dataclass
+class GlueEngine:
+    """Runs of the Glue job ``job``: an :class:`audit_pipeline.engines.Engine`.
+
+    ``poll_seconds`` lie between two looks at a run, at most; ``queue_seconds`` it may take beside its own time-out. No
+    client is made and nothing is asked before the first run.
+    """
+
+    job: str
+    poll_seconds: float = 15.0
+    timeout_minutes: int = 120
+    queue_seconds: float = field(default=_QUEUE_SECONDS, repr=False)
+
+    def run(
+        self, settings: Settings, partition: date, run_id: str, progress: Progress, *, accept_vanished_raw: bool
+    ) -> Manifest:
+        """See :func:`audit_pipeline.engines.run_partition`. What the job itself raises comes as a GlueJobError.
+
+        The partition's lock is the job's to take. Whatever interrupts the waiting stops the job run, unless it was
+        adopted: then somebody else may be waiting for it, and if nobody is, it does nobody harm to end.
+        """
+        lake = open_store(settings.lake_url, create=True)
+        inputs = _list_inputs(settings, lake, partition)
+        if not accept_vanished_raw:  # the job would refuse likewise, minutes later
+            refuse_vanished(read_manifest(lake, partition), inputs)
+        asked = Asked.of(settings, partition, run_id, fingerprint(inputs), accept_vanished_raw=accept_vanished_raw)
+        with aws_errors("Glue", GlueJobError):
+            ended = self._run_to_end(asked, sum(info.size for info in inputs), progress)
+        return _manifest_of(lake, partition, ended, self.job)
+
+    @cached_property
+    def _runs(self) -> JobRuns:
+        return JobRuns(glue_jobs_client(), self.job, first_pause=min(1.0, self.poll_seconds))
+
+    def _run_to_end(self, asked: Asked, raw_bytes: int, progress: Progress) -> JobRun:
+        """The job run, which has succeeded."""
+        job_run: JobRun | None = None
+        try:
+            job_run = self._runs.find_or_start(asked, workers_for(raw_bytes), self.timeout_minutes)
+            if job_run.run_id != asked.run_id:
+                _log.info(
+                    *("Glue job %s: run %s of %s is at work", self.job, job_run.id, job_run.run_id),
+                    *("on %s already: waiting for it", asked.partition),
+                )
+            return self._watch(job_run, asked.partition, progress)
+        except _EndedError as error:
+            raise GlueJobError(str(error)) from None
+        except BaseException:
+            if job_run is None or job_run.run_id == asked.run_id:
+                self._runs.stop(asked)
+            else:
+                _log.warning("Glue job %s: run %s, which was adopted, goes on", self.job, job_run.id)
+            raise
+
+    def _watch(self, job_run: JobRun, partition: date, progress: Progress) -> JobRun:
+        deadline = time.monotonic() + self.timeout_minutes * 60 + self.queue_seconds
+        log: JobLog | None = None
+        state = ""
+        for pause in growing(min(1.0, self.poll_seconds), 1.5, self.poll_seconds):
+            job_run = self._runs.look(job_run.id)
+            if job_run.state != state:
+                state = job_run.state
+                _log.info("Glue job %s: run %s of %s is %s", self.job, job_run.id, partition, state)
+            if state in ("STARTING", "WAITING"):
+                progress(f"wait for Glue ({state})", 0, 1)
+            else:
+                log = log or JobLog(logs_client(), job_run.id, job_run.log_group)
+                log.follow(lambda line: _tell(line, progress))
+                if job_run.has_ended:
+                    return _succeeded(job_run, self.job, partition, log)
+            if time.monotonic() > deadline:
+                raise GlueJobError(
+                    f"Glue job {self.job}: run {job_run.id} of partition {partition} is still {state} after "
+                    f"{self.timeout_minutes} minutes and the time to get workers: it is being stopped; look at it in "
+                    f"Glue and run the partition again"
+                )
+            time.sleep(pause)
+        raise AssertionError("the looks never end")
+
+
+class _EndedError(Exception):
+    """The job run has ended by itself, without success."""
+
+
+def _list_inputs(settings: Settings, lake: Store, partition: date) -> list[ObjectInfo]:
+    agreed = read_lake_settings(lake)
+    grace_hours = settings.grace_hours if agreed is None else agreed.grace_hours
+    return list_inputs(open_store(settings.raw_url), partition, grace_hours)
+
+
+def _tell(line: str, progress: Progress) -> None:
+    told = read_progress(line)
+    if told is not None:
+        progress(*told)
+    if line.strip():
+        _log.info("Glue: %s", line)
+
+
+def _succeeded(job_run: JobRun, job: str, partition: date, log: JobLog) -> JobRun:
+    """``job_run``; :class:`_EndedError` where that is not so."""
+    if job_run.state == "SUCCEEDED":
+        if job_run.dpu_seconds:
+            _log.info("Glue job %s: run %s took %s DPU hours", job, job_run.id, f"{job_run.dpu_seconds / 3600:.3f}")
+        return job_run
+    tail = log.tail()
+    message = job_run.message or "Glue gives no reason"
+    raise _EndedError(
+        f"Glue job {job}: run {job_run.id} of partition {partition} ended {job_run.state}: {message}. "
+        + (f"The end of its log:\n{tail}" if tail else "It has no log.")
+    )
+
+
+def _manifest_of(lake: Store, partition: date, job_run: JobRun, job: str) -> Manifest:
+    manifest = read_manifest(lake, partition)
+    if manifest is None or manifest.run_id != job_run.run_id:
+        found = "there is none" if manifest is None else f"that of run {manifest.run_id} is there"
+        raise GlueJobError(
+            f"Glue job {job}: run {job_run.id} of partition {partition} ended SUCCEEDED, but the manifest of its run "
+            f"{job_run.run_id} is not in {lake.url}: {found}. Is the job's script that of this version? Run the "
+            f"partition again"
+        )
+    return manifest

@@ -1,0 +1,213 @@
+"""The runs of one Glue job: found, started, looked at and stopped, however often Glue has to be asked."""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore.exceptions import ClientError, HTTPClientError
+
+from audit_pipeline.catalog.aws import aws_errors
+from audit_pipeline.engines.glue.arguments import Asked, run_id_of
+from audit_pipeline.engines.glue.sizing import Workers
+from audit_pipeline.errors import GlueJobError
+
+if TYPE_CHECKING:
+    from mypy_boto3_glue import GlueClient
+
+__all__ = ["JobRun", "JobRuns", "growing"]
+
+_log = logging.getLogger(__name__)
+
+_UNDER_WAY: Final = frozenset({"STARTING", "RUNNING", "WAITING"})
+_ENDED: Final = frozenset({"SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT", "ERROR", "EXPIRED"})
+
+#: What a later attempt may be spared. A connection that broke, and what Glue answers with 5xx, are too.
+_PASSING: Final = frozenset(
+    {
+        "InternalServiceException",
+        "OperationTimeoutException",
+        "RequestLimitExceeded",
+        "ServiceUnavailable",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+#: There is no room for another run now: of this job (MaxConcurrentRuns), or in the account.
+_FULL: Final = frozenset({"ConcurrentRunsExceededException", "ResourceNumberLimitExceededException"})
+
+#: Seconds to go on asking where Glue does not answer.
+_ASKING_SECONDS: Final = 300.0
+#: Seconds to wait for room for a run.
+_ROOM_SECONDS: Final = 1800.0
+#: Seconds for a stop to be taken and then to take effect: whoever has stopped us does not wait for long.
+_STOPPING_SECONDS: Final = 45.0
+_PAGE: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class JobRun:
+    """A job run as Glue last told of it. ``log_group`` is the common beginning of its log groups' names."""
+
+    id: str
+    state: str
+    arguments: Mapping[str, str]
+    message: str
+    log_group: str
+    dpu_seconds: float | None
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state in _ENDED
+
+    @property
+    def run_id(self) -> str | None:
+        """What its manifest will have."""
+        return run_id_of(self.arguments)
+
+
+class JobRuns:
+    """``first_pause`` is in seconds, and what pauses between attempts begin with."""
+
+    def __init__(self, client: "GlueClient", job: str, first_pause: float = 1.0) -> None:
+        self._client = client
+        self.job = job
+        self._first_pause = first_pause
+
+    def find_or_start(self, asked: Asked, workers: Workers, timeout_minutes: int) -> JobRun:
+        """The run under way that does what is asked for, else a new one.
+
+        StartJobRun knows no token that would make of two requests one run. So no request is repeated blindly: after
+        each that may or may not have been taken, and while there is no room, it is looked for first. A run of the same
+        partition that is just being stopped is waited for: it holds the partition's lock.
+        """
+        deadline = time.monotonic() + _ROOM_SECONDS
+        for pause in growing(self._first_pause, 2.0, 30.0):
+            found = self._of_partition(asked)
+            for run in found:
+                if run.state in _UNDER_WAY and asked.is_same_work(run.arguments):
+                    return run
+            why = "its run before this one is being stopped"
+            if not any(run.state == "STOPPING" for run in found):
+                try:
+                    return self._start(asked, workers, timeout_minutes)
+                except (ClientError, HTTPClientError) as error:
+                    if time.monotonic() > deadline or not (_is_passing(error) or _code_of(error) in _FULL):
+                        raise
+                    why = _told(error)
+            if time.monotonic() > deadline:
+                raise GlueJobError(f"Glue job {self.job} had no room for partition {asked.partition}: {why}")
+            _log.info("Glue job %s cannot start on %s yet: %s", self.job, asked.partition, why)
+            time.sleep(pause * random.uniform(0.5, 1))
+        raise AssertionError("the attempts never end")
+
+    def look(self, run_id: str) -> JobRun:
+        answer = self._patiently(lambda: self._client.get_job_run(JobName=self.job, RunId=run_id), _ASKING_SECONDS)
+        return _job_run(answer["JobRun"])
+
+    def stop(self, asked: Asked) -> None:
+        """Stop whatever runs on behalf of just this; what goes wrong is only logged, as another error is on its way."""
+        try:
+            with aws_errors("Glue", GlueJobError):
+                ours = [run for run in self._of_partition(asked) if run.run_id == asked.run_id]
+                for run in ours:
+                    self._stop(run)
+        except Exception as error:
+            _log.warning("runs of the Glue job %s for %s may go on: %s", self.job, asked.partition, error)
+
+    def _of_partition(self, asked: Asked) -> list[JobRun]:
+        """Those that have not ended, newest first. Ended ones lie behind them for months: all pages are looked at."""
+        page: dict[str, Any] = {"JobName": self.job, "MaxResults": _PAGE}
+        found: list[JobRun] = []
+        while True:
+            answer = self._patiently(partial(self._client.get_job_runs, **page), _ASKING_SECONDS)
+            runs = map(_job_run, answer["JobRuns"])
+            found += [run for run in runs if not run.has_ended and asked.is_same_partition(run.arguments)]
+            if not answer.get("NextToken"):
+                return found
+            page["NextToken"] = answer["NextToken"]
+
+    def _start(self, asked: Asked, workers: Workers, timeout_minutes: int) -> JobRun:
+        arguments = asked.arguments()
+        answer = self._client.start_job_run(
+            JobName=self.job,
+            Arguments=arguments,
+            Timeout=timeout_minutes,
+            WorkerType=workers.kind,
+            NumberOfWorkers=workers.number,
+        )
+        _log.info(
+            *("Glue job %s: started run %s of %s on %s %s workers", self.job, answer["JobRunId"]),
+            *(asked.partition, workers.number, workers.kind),
+        )
+        return JobRun(answer["JobRunId"], "STARTING", arguments, "", "", None)
+
+    def _stop(self, run: JobRun) -> None:
+        answer = self._patiently(
+            lambda: self._client.batch_stop_job_run(JobName=self.job, JobRunIds=[run.id]), _STOPPING_SECONDS
+        )
+        refused = [error["ErrorDetail"]["ErrorMessage"] for error in answer.get("Errors", ()) if "ErrorDetail" in error]
+        deadline = time.monotonic() + _STOPPING_SECONDS
+        for pause in growing(self._first_pause, 1.5, 5.0):
+            now = self.look(run.id)
+            if now.has_ended:
+                _log.info("Glue job %s: run %s is %s", self.job, run.id, now.state)
+                return
+            if refused and now.state != "STOPPING":
+                _log.warning("Glue job %s: run %s was not stopped: %s", self.job, run.id, "; ".join(refused))
+                return
+            if time.monotonic() > deadline:
+                _log.warning("Glue job %s: run %s is still %s", self.job, run.id, now.state)
+                return
+            time.sleep(pause)
+
+    def _patiently(self, ask: Callable[[], Any], seconds: float) -> Any:
+        """The answer, where Glue gives one in time."""
+        deadline = time.monotonic() + seconds
+        for pause in growing(self._first_pause, 2.0, 20.0):
+            try:
+                return ask()
+            except (ClientError, HTTPClientError) as error:
+                if not _is_passing(error) or time.monotonic() > deadline:
+                    raise
+            # of many that were refused at once, each comes back at another time
+            time.sleep(pause * random.uniform(0.5, 1))
+        raise AssertionError("the attempts never end")
+
+
+def growing(first: float, factor: float, last: float) -> Iterator[float]:
+    """Seconds: the first, and each time ``factor`` more, up to the last."""
+    seconds = min(first, last)
+    while True:
+        yield seconds
+        seconds = min(seconds * factor, last)
+
+
+def _job_run(told: Mapping[str, Any]) -> JobRun:
+    return JobRun(
+        id=told["Id"],
+        state=told["JobRunState"],
+        arguments=told.get("Arguments", {}),
+        message=" ".join((told.get("ErrorMessage") or told.get("StateDetail") or "").split()),
+        log_group=told.get("LogGroupName", ""),
+        dpu_seconds=told.get("DPUSeconds"),
+    )
+
+
+def _is_passing(error: ClientError | HTTPClientError) -> bool:
+    if isinstance(error, HTTPClientError):
+        return True
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return _code_of(error) in _PASSING or status >= 500
+
+
+def _code_of(error: ClientError | HTTPClientError) -> str:
+    return error.response.get("Error", {}).get("Code", "") if isinstance(error, ClientError) else ""
+
+
+def _told(error: ClientError | HTTPClientError) -> str:
+    return " ".join(str(error).split())
