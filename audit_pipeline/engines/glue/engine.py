@@ -88,8 +88,8 @@ class GlueEngine:
             job_run = self._runs.find_or_start(asked, workers_for(raw_bytes), self.timeout_minutes)
             if job_run.run_id != asked.run_id:
                 _log.info(
-                    *("Glue job %s: run %s of %s is at work", self.job, job_run.id, job_run.run_id),
-                    *("on %s already: waiting for it", asked.partition),
+                    "Glue job %s: run %s of %s is at work on %s already: waiting for it",
+                    *(self.job, job_run.id, job_run.run_id, asked.partition),
                 )
             return self._watch(job_run, asked.partition, progress)
         except _EndedError as error:
