@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import psutil
 import pytest
 from dagster_harness import Deployment, failure_text
@@ -24,7 +23,6 @@ from audit_pipeline.engines.plan import list_inputs
 from audit_pipeline.errors import GlueJobError, RawVanishedError, SettingsError
 from audit_pipeline.orchestration.build import build_defs
 from audit_pipeline.orchestration.engines import GlueJobResource
-from audit_pipeline.orchestration.names import PARQUET
 from audit_pipeline.settings import Settings
 from audit_pipeline.store.changes import fingerprint
 from audit_pipeline.store.manifest import Manifest, read_manifest
@@ -393,12 +391,11 @@ def test_a_day_materialized_by_glue_has_the_rows_of_the_local_engine(
     with deployment.instance() as instance:
         result = instance.run("2026-05-01", overrides={"engine": engine})
         assert result.success, failure_text(result) + jobs.log(jobs.runs[0], "error").read_text()[-2000:]
-        assert instance.metadata(PARQUET, "2026-05-01")["run_id"] == result.run_id
     local = Settings(raw_url=str(deployment.raw), lake_url=str(tmp_path / "local"), start_date=DAY1, workers=1)
     wanted = run_partition(local, DAY1)
     manifest = read_manifest(open_store(str(deployment.lake)), DAY1)
     assert manifest is not None
-    assert manifest.engine == "glue"
+    assert (manifest.engine, manifest.run_id) == ("glue", result.run_id)
     assert (manifest.events, manifest.outputs, manifest.quarantine) == (
         *(wanted.events, wanted.outputs, wanted.quarantine),
     )
@@ -426,8 +423,7 @@ def test_a_cancelled_dagster_run_ends_the_job_and_its_lock_and_the_next_run_work
     is_locked = deployment.lake / "auditlog_lock" / "partition=2026-05-01"
     with deployment.instance() as instance:
         soon(_thread.interrupt_main, lambda: is_locked.exists() and (jobs.folder / "at-work").exists())
-        with pytest.raises(dg.DagsterExecutionInterruptedError):
-            instance.run("2026-05-01", overrides={"engine": engine})
+        assert not instance.run("2026-05-01", overrides={"engine": engine}).success
         assert states(jobs) == ["STOPPED"]
         process = jobs.runs[0].process
         assert process is not None

@@ -527,6 +527,7 @@ def test_the_code_location_has_what_the_program_calls_and_no_more(stack: Deploye
         "glue:BatchStopJobRun",
         "glue:GetDatabase",
         "glue:GetJobRun",
+        "glue:GetJobRuns",
         "glue:GetPartitions",
         "glue:GetTable",
         "glue:StartJobRun",

@@ -237,6 +237,7 @@ def checkout(template: Path, tmp_path: Path) -> Path:
     (tmp_path / "aws").mkdir()
     shutil.copy(template, tmp_path / "aws" / "cf.yaml")
     shutil.copy(ROOT / "aws" / "preview.py", tmp_path / "aws")
+    shutil.copytree(ROOT / "aws" / "glue", tmp_path / "aws" / "glue")
     (tmp_path / "summary.md").touch()
     return tmp_path
 
@@ -282,19 +283,16 @@ def test_a_deployment_puts_the_code_into_s3_and_the_stack_knows_it(
         )
         return {each["Key"] for each in s3.list_objects_v2(Bucket="code", Prefix=commit)["Contents"]}
 
-    assert deploy("first") == {"first/audit_pipeline-0.1.0-py3-none-any.whl"}
-    assert "GlueJobName" not in aws.outputs("audit-step")
+    assert deploy("first") == {"first/audit_pipeline-0.1.0-py3-none-any.whl", "first/glue/job.py"}
     (found,) = aws.client("cloudformation").describe_stacks(StackName="audit-step")["Stacks"]
     given = {each["ParameterKey"]: each["ParameterValue"] for each in found["Parameters"]}
     assert (given["Environment"], given["PermissionsBoundary"]) == ("staging", BOUNDARY)
 
-    (checkout / "aws" / "glue").mkdir()
-    (checkout / "aws" / "glue" / "job.py").write_text("print()")
     assert deploy("second") == {"second/audit_pipeline-0.1.0-py3-none-any.whl", "second/glue/job.py"}
     job = aws.client("glue").get_job(JobName="audit-step")["Job"]
     assert job["Command"]["ScriptLocation"] == "s3://code/second/glue/job.py"
     wheel = "s3://code/second/audit_pipeline-0.1.0-py3-none-any.whl"
-    assert job["DefaultArguments"]["--additional-python-modules"] == wheel
+    assert job["DefaultArguments"]["--additional-python-modules"].split(",")[0] == wheel
     # what the deployment does not set keeps its value
     answer = aws.client("firehose").describe_delivery_stream(DeliveryStreamName="audit-step")
     (destination,) = answer["DeliveryStreamDescription"]["Destinations"]
