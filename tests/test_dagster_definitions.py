@@ -49,9 +49,10 @@ def settings(tmp_path: Path) -> dict[str, str]:
     return Deployment(tmp_path).environment()
 
 
-def test_definitions_load_without_a_store_or_a_connection(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", [{}, {"AUDIT_ENGINE": "glue", "AUDIT_GLUE_JOB": "a-job"}], ids=["local", "glue"])
+def test_definitions_load_without_a_store_or_a_connection(tmp_path: Path, engine: dict[str, str]) -> None:
     stores = {"AUDIT_RAW_URL": "s3://no-such-bucket/raw", "AUDIT_LAKE_URL": "s3://no-such-bucket/lake"}
-    result = load(tmp_path, LOAD_WITHOUT_STORE, AUDIT_START_DATE="2026-05-01", **stores)
+    result = load(tmp_path, LOAD_WITHOUT_STORE, AUDIT_START_DATE="2026-05-01", **stores, **engine)
     assert (result.returncode, result.stdout, result.stderr) == (0, "loaded\n", "")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 import pytest
+from dagster import OpDefinition
 from dagster_harness import Deployment, failure_text
 from glue_jobs import GROUP, JOB, SCRIPT, GlueJobs, Refused
 from lake import DAY1, Lake, event, key, zipped
@@ -23,6 +24,7 @@ from audit_pipeline.engines.plan import list_inputs
 from audit_pipeline.errors import GlueJobError, RawVanishedError, SettingsError
 from audit_pipeline.orchestration.build import build_defs
 from audit_pipeline.orchestration.engines import GlueJobResource
+from audit_pipeline.orchestration.names import JOB as PIPELINE
 from audit_pipeline.settings import Settings
 from audit_pipeline.store.changes import fingerprint
 from audit_pipeline.store.manifest import Manifest, read_manifest
@@ -371,6 +373,17 @@ def test_the_glue_engine_without_its_job_is_one_clear_line(tmp_path: Path, monke
         monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=r"^AUDIT_GLUE_JOB is not set \(name of the Glue job"):
         build_defs()
+
+
+def test_the_step_is_in_the_pool_glue_for_this_engine_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pools = []
+    for engine in ("local", "glue"):
+        for name, value in Deployment(tmp_path).environment(engine=engine, glue_job=JOB).items():
+            monkeypatch.setenv(name, value)
+        (step,) = build_defs().resolve_job_def(PIPELINE).graph.node_defs
+        assert isinstance(step, OpDefinition)
+        pools.append(step.pool)
+    assert pools == [None, "glue"]
 
 
 # -- from Dagster, with the real script on a real Spark

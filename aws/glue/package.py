@@ -17,10 +17,12 @@ from typing import Final
 __all__ = ["MODULES", "build_wheel", "pinned_modules"]
 
 _ROOT: Final = Path(__file__).parents[2]
-#: What the package imports in the job, and what that imports.
+#: What the package imports in the job, and what that imports. Spark's ``mapInArrow`` wants pandas; Glue has one, which
+#: need not fit a NumPy of this version.
 MODULES: Final = (
-    *("annotated-types", "msgspec", "numpy", "obstore", "psutil", "pyarrow", "pydantic", "pydantic_core"),
-    *("pydantic-settings", "python-dotenv", "typing-inspection", "typing_extensions", "zlib-ng"),
+    *("annotated-types", "msgspec", "numpy", "obstore", "pandas", "psutil", "pyarrow", "pydantic", "pydantic_core"),
+    *("pydantic-settings", "python-dateutil", "python-dotenv", "six", "typing-inspection", "typing_extensions"),
+    "zlib-ng",
 )
 
 
