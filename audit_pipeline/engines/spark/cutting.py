@@ -61,14 +61,17 @@ def cut(extents: Iterable[Extent]) -> list[Unit]:
 
 
 def _quantiles(parts: Sequence[Extent], count: int) -> list[int]:
-    """Times that cut the rows into ``count`` even parts; fewer where many rows have the same time."""
-    # of a piece's rows, half count at its begin and half at its end
-    times = np.array([[part.first_ms, part.last_ms] for part in parts]).ravel()
-    order = np.argsort(times, kind="stable")
-    rows = np.cumsum(np.repeat([part.rows for part in parts], 2)[order])
-    places = np.searchsorted(rows, rows[-1] * np.arange(1, count) / count)
-    bounds = set(times[order][places].tolist())
-    return sorted(bounds - {int(times.min())})
+    """Times that cut the rows into ``count`` even parts, were those of a piece spread evenly over its time.
+
+    Fewer, where many rows have the same time.
+    """
+    starts, ends = np.array([[part.first_ms, part.last_ms + 1] for part in parts]).T
+    rates = np.array([part.rows for part in parts]) / (ends - starts)
+    order = np.argsort(times := np.concatenate([starts, ends]), kind="stable")
+    rate = np.cumsum(np.concatenate([rates, -rates])[order])
+    rows = np.concatenate([[0.0], np.cumsum(rate[:-1] * np.diff(times[order]))])
+    bounds = np.interp(rows[-1] * np.arange(1, count) / count, rows, times[order])
+    return sorted({bound for bound in bounds.astype(np.int64).tolist() if starts.min() < bound < ends.max()})
 
 
 def pack(units: Sequence[Unit], tasks: int) -> list[int]:
