@@ -1,5 +1,6 @@
 """The figures for a person: a table and the ratios of every case, and the machine they were taken on."""
 
+import importlib.util
 import os
 import platform
 import subprocess
@@ -14,7 +15,7 @@ from rich.text import Text
 
 from audit_pipeline import __version__
 from audit_pipeline.cli.output import cell, table
-from bench.contenders import find_java
+from audit_pipeline.errors import SettingsError
 from bench.run import CaseResult, Held, Result
 
 __all__ = ["NOTES", "as_record", "describe_machine", "find_ratios", "render"]
@@ -49,7 +50,7 @@ def find_ratios(result: CaseResult) -> list[Ratio]:
     """Of every engine to DuckDB and to Spark."""
     done = [(one, one.held) for one in result.results if one.held]
     others = [(one, held.rows) for one, held in done if one.contender.module in ("duckdb", "spark")]
-    engines = [one for one, _ in done if one.contender.module == "engine"]
+    engines = [one for one, _ in done if one.contender.module in ("engine", "spark_engine")]
     return [_ratio(ours, theirs, rows / result.facts.rows) for theirs, rows in others for ours in engines]
 
 
@@ -136,8 +137,13 @@ def _version(name: str) -> str:
 
 
 def _java_version() -> str:
-    java = find_java()
-    if java is None:
+    if importlib.util.find_spec("pyspark") is None:
+        return "-"
+    from audit_pipeline.engines.spark.session import find_java_home
+
+    try:
+        java = Path(find_java_home(), "bin", "java")
+    except SettingsError:
         return "-"
     said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
     return said.split('"')[1] if said.count('"') >= 2 else "?"
