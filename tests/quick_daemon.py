@@ -1,6 +1,6 @@
 """Dagster's daemon with shorter waits between its looks: whatever it waits for, a test would wait for as well.
 
-What it does at each look is Dagster's own. ``python quick_daemon.py run`` takes the arguments of ``dagster-daemon run``.
+What it does at each look is Dagster's own. ``python quick_daemon.py run`` takes what ``dagster-daemon run`` does.
 """
 
 from typing import Final
