@@ -21,6 +21,7 @@ def _elapsed_in_quick_seconds(state: sensor.InstigatorState) -> float | None:
 
 if __name__ == "__main__":
     controller.DEFAULT_DAEMON_INTERVAL_SECONDS //= _TIMES
+    controller.RELOAD_WORKSPACE_INTERVAL = 3600  # each starts another code server, of the same code
     sensor.MIN_INTERVAL_LOOP_TIME = 1  # at which it looks whose turn it is
     sensor.get_elapsed = _elapsed_in_quick_seconds
     main()
