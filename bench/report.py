@@ -4,7 +4,7 @@ import importlib.util
 import os
 import platform
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,11 +14,11 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from audit_pipeline import __version__
-from audit_pipeline.cli.output import cell, table
+from audit_pipeline.cli.output import cell, print_json, stdout_console, table
 from audit_pipeline.errors import SettingsError
 from bench.run import CaseResult, Held, Result
 
-__all__ = ["NOTES", "as_record", "describe_machine", "find_ratios", "render"]
+__all__ = ["NOTES", "as_record", "describe_machine", "find_ratios", "print_records", "render"]
 
 NOTES: Final = """\
 Medians of the runs, start of the process included. CPU: user and system seconds of all processes. Peak: memory of all
@@ -109,6 +109,15 @@ def as_record(result: CaseResult) -> dict[str, Any]:
         ],
         "ratios": [asdict(ratio) for ratio in find_ratios(result)],
     }
+
+
+def print_records(records: Iterable[Mapping[str, Any]], shown: Iterable[RenderableType], *, as_json: bool) -> None:
+    """The records for a script, one a line, or the machine and what is shown of them for a person."""
+    if as_json:
+        for record in records:
+            print_json(record)
+    else:
+        stdout_console().print(describe_machine(), *shown, sep="\n")
 
 
 def describe_machine() -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import pytest
 from hypothesis import HealthCheck, settings
 from lake import Lake
+from memory_folder import MemoryFolder
 from trino_server import trino  # noqa: F401 - one server for the whole session
 from xdist.scheduler import LoadFileScheduling
 
@@ -27,6 +28,11 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("here")
+
+
+def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
+    # here, for it is to know before pytest makes a folder
+    pluginmanager.register(MemoryFolder())
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
