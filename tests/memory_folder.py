@@ -21,7 +21,7 @@ _MEMORY_BYTES: Final = 12 << 30
 
 
 class MemoryFolder:
-    """A plugin of pytest; its ``--basetemp`` is used instead where it is given."""
+    """A plugin of pytest. Nothing is left of the files: ``--basetemp=FOLDER`` has them kept, and there."""
 
     def __init__(self) -> None:
         self._folder: Path | None = None
