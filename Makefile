@@ -43,8 +43,9 @@ lint: .venv/.installed-dev
 types: .venv/.installed-dev
 	$(BIN)/mypy
 
-bench: .venv/.installed-bench  ## speed and memory beside DuckDB's and the seed's Spark job (needs Java 17)
+bench: .venv/.installed-bench  ## speed and memory beside DuckDB's and the seed's Spark job 
 	$(BIN)/python -m bench
+	$(BIN)/python -m bench.scaling
 	$(BIN)/python -m bench.questions
 
 clean:

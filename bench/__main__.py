@@ -1,6 +1,5 @@
 """The command: ``python -m bench --help``."""
 
-import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -11,13 +10,13 @@ from audit_pipeline.cli.output import print_json, stdout_console
 from bench.cases import LARGE_EVENTS, QUICK_EVENTS, make_cases
 from bench.contenders import CONTENDERS
 from bench.report import NOTES, as_record, describe_machine, render
-from bench.run import run_case
+from bench.run import run_case, say
 
 
 def bench(
     quick: Annotated[bool, typer.Option("--quick", help=f"One run of {QUICK_EVENTS:,} events.")] = False,
     only: Annotated[
-        str, typer.Option(metavar="NAME,...", help="Of the contenders: kernel, engine, duckdb, spark.")
+        str, typer.Option(metavar="NAME,...", help="Of the contenders: kernel, engine, duckdb, spark_engine, spark.")
     ] = "",
     case: Annotated[
         str, typer.Option(metavar="NAME,...", help="Of the cases: small-newline, large-concatenated, ...")
@@ -47,7 +46,7 @@ def bench(
     else:
         console.print(machine, NOTES, sep="\n")
     for one in chosen_cases:
-        result = run_case(one, contenders, runs or (1 if quick else 3), kept, _say)
+        result = run_case(one, contenders, runs or (1 if quick else 3), kept, say)
         if as_json:
             print_json(as_record(result))
         else:
@@ -59,10 +58,6 @@ def _chosen(wanted: str, known: set[str]) -> set[str]:
     if names - known:
         raise typer.BadParameter(f"{', '.join(sorted(names - known))}: choose from {', '.join(sorted(known))}")
     return names or known
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -11,18 +11,17 @@ import tempfile
 import time
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
-from audit_pipeline.cli.output import print_json, stdout_console
 from audit_pipeline.engines.late_files import LateFiles
 from audit_pipeline.engines.plan import list_inputs
 from audit_pipeline.store.manifest import InputObject, write_manifest
 from audit_pipeline.store.objects import open_store
 from bench.manifests import made_manifest
 from bench.measure import measure
-from bench.report import describe_machine
+from bench.report import print_records
 
 _FIRST: Final = date(2026, 5, 1)
 _GRACE_HOURS: Final = 1
@@ -35,22 +34,17 @@ def bench(
 ) -> None:
     """Seconds of a look at a tenth of the objects and at all of them, and the peak memory."""
     records = [_run(count, days) for count in (objects // 10, objects)]
-    if as_json:
-        for record in records:
-            print_json(record)
-        return
-    console = stdout_console()
-    console.print(describe_machine())
-    for record in records:
-        console.print(
-            f"{days} days of {record['objects']:,} objects: first look {record['first']:.1f} s, nothing new "
-            f"{record['again']:.1f} s, one late object {record['late']:.1f} s, peak {record['peak_bytes'] >> 20:,} MiB"
-        )
     small, large = records
-    console.print(f"nothing new, ten times the objects: {large['again'] / small['again']:.1f} times the seconds")
+    lines = [
+        f"{days} days of {record['objects']:,} objects: first look {record['first']:.1f} s, nothing new "
+        f"{record['again']:.1f} s, one late object {record['late']:.1f} s, peak {record['peak_bytes'] >> 20:,} MiB"
+        for record in records
+    ]
+    compared = f"nothing new, ten times the objects: {large['again'] / small['again']:.1f} times the seconds"
+    print_records(records, [*lines, compared], as_json=as_json)
 
 
-def _run(objects: int, days: int) -> dict[str, float]:
+def _run(objects: int, days: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="audit-pipeline-late-") as folder:
         for number in range(days + 1):  # the last day's grace hours lie in the next one
             _make_day(Path(folder), _FIRST + timedelta(days=number), objects)

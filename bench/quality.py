@@ -20,7 +20,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 
-from audit_pipeline.cli.output import print_json, stdout_console
 from audit_pipeline.quality import check_quality, quality_checks
 from audit_pipeline.settings import Settings
 from audit_pipeline.store.layout import data_path
@@ -30,7 +29,7 @@ from audit_pipeline.transform.parquet import write_rows
 from bench.cases import ROOT
 from bench.manifests import made_manifest
 from bench.measure import measure
-from bench.report import describe_machine
+from bench.report import print_records
 
 _DAY: Final = date(2026, 5, 1)
 _SOURCES: Final = ("billing", "identity", "inventory", "shop")
@@ -46,19 +45,14 @@ def bench(
     """Seconds, rows a second and peak memory of all built-in checks, and how memory grows with the rows."""
     with tempfile.TemporaryDirectory(prefix="audit-pipeline-quality-", dir=folder) as root:
         records = [_run(Path(root), count) for count in (rows // 10, rows)]
-    if as_json:
-        for record in records:
-            print_json(record)
-        return
-    console = stdout_console()
-    console.print(describe_machine())
-    for record in records:
-        console.print(
-            f"{record['rows']:>12,} rows ({record['bytes'] >> 20:,} MiB): {record['seconds']:.1f} s, "
-            f"{record['rows_per_second']:,.0f} rows a second, peak {record['peak_bytes'] >> 20:,} MiB"
-        )
-    small, large = (record["peak_bytes"] for record in records)
-    console.print(f"peak memory of ten times the rows: {large / small:.2f} times")
+    small, large = records
+    lines = [
+        f"{record['rows']:>12,} rows ({record['bytes'] >> 20:,} MiB): {record['seconds']:.1f} s, "
+        f"{record['rows_per_second']:,.0f} rows a second, peak {record['peak_bytes'] >> 20:,} MiB"
+        for record in records
+    ]
+    compared = f"peak memory of ten times the rows: {large['peak_bytes'] / small['peak_bytes']:.2f} times"
+    print_records(records, [*lines, compared], as_json=as_json)
 
 
 def _run(root: Path, rows: int) -> dict[str, Any]:

@@ -24,13 +24,13 @@ import typer
 
 from audit_pipeline import AuditLogClient, AuditLogQuery
 from audit_pipeline.catalog.duckdb import connect
-from audit_pipeline.cli.output import print_json, stdout_console, table
+from audit_pipeline.cli.output import table
 from audit_pipeline.engines import run_partition
 from audit_pipeline.settings import QuerySettings, Settings
 from audit_pipeline.simulate import Shares, simulate
 from audit_pipeline.store.layout import TABLE_PREFIX
 from audit_pipeline.store.objects import open_store
-from bench.report import describe_machine
+from bench.report import print_records
 
 FIRST: Final = date(2026, 5, 1)
 _PAGE: Final = 100
@@ -81,10 +81,6 @@ def bench(
         answers += [_answer(q.name, "client", partial(q.ask, client), runs, size) for q in questions]
     with connect(QuerySettings(lake_url=str(bare))) as connection:
         answers += [_answer(q.name, "plain SQL", partial(q.plain, connection), 2, size) for q in questions]
-    if as_json:
-        for answer in answers:
-            print_json(asdict(answer))
-        return
     title = f"{days} days of {events:,} events, {size / 1e6:,.0f} MB in {len(_files(lake)):,} files"
     shown = table("", "", "first ms", "ms", "MB read", "of all", "rows", title=title, right=5)
     for question in questions:
@@ -93,7 +89,7 @@ def bench(
             shown.add_row(answer.question, answer.way, *figures, f"{answer.share_read:.1%}", f"{answer.rows:,}")
         ours, plain = (a for a in answers if a.question == question.name)
         shown.add_row("", "ratio", "", f"{ours.ms / plain.ms:.3f}", f"{ours.bytes_read / plain.bytes_read:.3f}", "", "")
-    stdout_console().print(describe_machine(), shown, sep="\n")
+    print_records([asdict(answer) for answer in answers], [shown], as_json=as_json)
 
 
 def _questions(settings: QuerySettings, days: int) -> list[Question]:

@@ -1,9 +1,10 @@
 """The figures for a person: a table and the ratios of every case, and the machine they were taken on."""
 
+import importlib.util
 import os
 import platform
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,11 +14,11 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from audit_pipeline import __version__
-from audit_pipeline.cli.output import cell, table
-from bench.contenders import find_java
+from audit_pipeline.cli.output import cell, print_json, stdout_console, table
+from audit_pipeline.errors import SettingsError
 from bench.run import CaseResult, Held, Result
 
-__all__ = ["NOTES", "as_record", "describe_machine", "find_ratios", "render"]
+__all__ = ["NOTES", "as_record", "describe_machine", "find_ratios", "print_records", "render"]
 
 NOTES: Final = """\
 Medians of the runs, start of the process included. CPU: user and system seconds of all processes. Peak: memory of all
@@ -49,7 +50,7 @@ def find_ratios(result: CaseResult) -> list[Ratio]:
     """Of every engine to DuckDB and to Spark."""
     done = [(one, one.held) for one in result.results if one.held]
     others = [(one, held.rows) for one, held in done if one.contender.module in ("duckdb", "spark")]
-    engines = [one for one, _ in done if one.contender.module == "engine"]
+    engines = [one for one, _ in done if one.contender.module in ("engine", "spark_engine")]
     return [_ratio(ours, theirs, rows / result.facts.rows) for theirs, rows in others for ours in engines]
 
 
@@ -110,6 +111,15 @@ def as_record(result: CaseResult) -> dict[str, Any]:
     }
 
 
+def print_records(records: Iterable[Mapping[str, Any]], shown: Iterable[RenderableType], *, as_json: bool) -> None:
+    """The records for a script, one a line, or the machine and what is shown of them for a person."""
+    if as_json:
+        for record in records:
+            print_json(record)
+    else:
+        stdout_console().print(describe_machine(), *shown, sep="\n")
+
+
 def describe_machine() -> str:
     parts = [
         f"{os.cpu_count()} cores ({_processor()})",
@@ -136,8 +146,13 @@ def _version(name: str) -> str:
 
 
 def _java_version() -> str:
-    java = find_java()
-    if java is None:
+    if importlib.util.find_spec("pyspark") is None:
+        return "-"
+    from audit_pipeline.engines.spark.session import find_java_home
+
+    try:
+        java = Path(find_java_home(), "bin", "java")
+    except SettingsError:
         return "-"
     said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
     return said.split('"')[1] if said.count('"') >= 2 else "?"

@@ -15,7 +15,7 @@ from bench.cases import ROOT, Case, Facts
 from bench.contenders import Contender
 from bench.measure import Measured, measure
 
-__all__ = ["CaseResult", "Held", "Result", "run_case"]
+__all__ = ["CaseResult", "Held", "Result", "environment", "make_once", "run_case", "say"]
 
 _OUTPUT_LINES: Final = 15
 
@@ -53,13 +53,8 @@ def run_case(
     case: Case, contenders: Sequence[Contender], runs: int, folder: Path, say: Callable[[str], None]
 ) -> CaseResult:
     """All runs of one case. ``say`` is told what is under way."""
-    own = folder / case.folder_name
-    if not (own / "facts.json").exists():
-        say(f"{case.name}: making {case.events:,} events, once")
-        _apart("bench.data", str(own), json.dumps(asdict(case)))
+    own = make_once(case, folder, say)
     facts = Facts(**json.loads((own / "facts.json").read_text()))
-    for file in (own / "raw").rglob("*.gz"):
-        file.read_bytes()  # so that nobody waits for the disk, and the first no more than the others
     results = [Result(contender, problem=contender.why_not()) for contender in contenders]
     for number in range(1, runs + 1):
         for result in results:
@@ -69,10 +64,21 @@ def run_case(
     return CaseResult(case, facts, results)
 
 
+def make_once(case: Case, folder: Path, say: Callable[[str], None]) -> Path:
+    """The folder of a case, with its raw data, read once."""
+    own = folder / case.folder_name
+    if not (own / "facts.json").exists():
+        say(f"{case.name}: making {case.events:,} events, once")
+        _apart("bench.data", str(own), json.dumps(asdict(case)))
+    for file in (own / "raw").rglob("*.gz"):
+        file.read_bytes()  # so that nobody waits for the disk, and the first no more than the others
+    return own
+
+
 def _run_once(result: Result, case: Case, own: Path) -> None:
     with TemporaryDirectory(prefix="out-", dir=own) as scratch:
         out = Path(scratch, "lake")
-        measured = measure(result.contender.command(own / "raw", out, case), _environment())
+        measured = measure(result.contender.command(own / "raw", out, case), environment())
         if measured.exit_code:
             last = "\n".join(measured.output.splitlines()[-_OUTPUT_LINES:])
             result.problem = f"it ended with {measured.exit_code}:\n{last}"
@@ -86,7 +92,12 @@ def _run_once(result: Result, case: Case, own: Path) -> None:
             result.held = Held(rows=int(measured.output.split()[-1]))
 
 
-def _environment() -> dict[str, str]:
+def say(line: str) -> None:
+    """What is under way, for the person who waits."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def environment() -> dict[str, str]:
     """This process's, without the settings of a deployment."""
     return {name: value for name, value in os.environ.items() if not name.startswith("AUDIT_")}
 

@@ -16,13 +16,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Protocol
 
 import boto3
 import duckdb
 import sqlglot
 import trino
+from aws_http import JsonService, Refused
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from s3_server import ACCESS_KEY, AWS_VARIABLES, SECRET_KEY, S3Server
@@ -120,13 +120,11 @@ class Call:
     error: str | None
 
 
-class _Refused(Exception):  # noqa: N818
-    """An error that the API answers with."""
+class _Refused(Refused):
+    """What it refuses most is an invalid request."""
 
     def __init__(self, message: str, code: str = "InvalidRequestException", **members: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.members = members
+        super().__init__(code, message, 500 if code == "InternalServerException" else 400, **members)
 
 
 @dataclass
@@ -167,11 +165,13 @@ class _Execution:
         return "Query cancelled by user" if self.state == "CANCELLED" else None
 
 
-class AthenaServer:
+class AthenaServer(JsonService):
     """A running server, as a context manager.
 
     Without ``s3`` there are no CSV files, only the places where they would be.
     """
+
+    message_member = "Message"
 
     def __init__(
         self, engine: Engine, s3: S3Server | None = None, work_groups: Mapping[str, WorkGroup] | None = None
@@ -191,32 +191,19 @@ class AthenaServer:
         self._failures: deque[QueryFailedError] = deque()
         self._held: str | None = None
 
-    def __enter__(self) -> Self:
-        self._http = _Listener(("127.0.0.1", 0), _Handler)
-        self._http.api = self
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join()
+    def stop(self) -> None:
+        super().stop()
         for execution in self._executions.values():
             self._cancel(execution)
         for execution in self._executions.values():
             assert execution.thread is not None
             execution.thread.join(30)
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._http.server_address[1]}"
-
     def client(self, **config: Any) -> Any:
         """boto3's client of this server; ``config`` is botocore's."""
         return boto3.client(
             "athena",
-            endpoint_url=self.url,
+            endpoint_url=self.endpoint,
             aws_access_key_id=ACCESS_KEY,
             aws_secret_access_key=SECRET_KEY,
             region_name="us-east-1",
@@ -226,7 +213,7 @@ class AthenaServer:
     def environment(self) -> dict[str, str]:
         """The variables that let unchanged clients find this server and its S3."""
         s3 = {"AWS_ENDPOINT_URL_S3": self.s3.endpoint} if self.s3 else {}
-        return AWS_VARIABLES | {"AWS_ENDPOINT_URL_ATHENA": self.url} | s3
+        return AWS_VARIABLES | {"AWS_ENDPOINT_URL_ATHENA": self.endpoint} | s3
 
     def operations(self) -> list[str]:
         """The names of the calls so far."""
@@ -476,38 +463,6 @@ _OPERATIONS: Final[Mapping[str, Callable[[AthenaServer, _Json], _Json]]] = {
     "GetQueryResults": AthenaServer._results,
     "GetWorkGroup": AthenaServer._get_work_group,
 }
-
-
-class _Listener(ThreadingHTTPServer):
-    daemon_threads = True
-    api: AthenaServer
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    # an answer in several small packets would wait for the client's acknowledgement
-    wbufsize = 1 << 16
-    server: _Listener
-
-    def do_POST(self) -> None:
-        target = self.headers.get("X-Amz-Target", "")
-        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        try:
-            status, body = 200, self.server.api.answer(target.removeprefix("AmazonAthena."), request)
-        except _Refused as refusal:
-            status = 500 if refusal.code == "InternalServerException" else 400
-            body = {"__type": refusal.code, "Message": str(refusal)} | refusal.members
-        data = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/x-amz-json-1.1")
-        self.send_header("Content-Length", str(len(data)))
-        self.send_header("x-amzn-RequestId", str(uuid.uuid4()))
-        self.end_headers()
-        with suppress(ConnectionError):
-            self.wfile.write(data)
-
-    def log_message(self, *_: object) -> None:
-        pass
 
 
 # Requests --------------------------------------------------------------------------------------------------------

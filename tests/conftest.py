@@ -1,6 +1,7 @@
 """Fixtures and the hypothesis profile of all tests."""
 
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Any, Final
@@ -8,6 +9,7 @@ from typing import Any, Final
 import pytest
 from hypothesis import HealthCheck, settings
 from lake import Lake
+from memory_folder import MemoryFolder
 from trino_server import trino  # noqa: F401 - one server for the whole session
 from xdist.scheduler import LoadFileScheduling
 
@@ -28,6 +30,11 @@ settings.register_profile(
 settings.load_profile("here")
 
 
+def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
+    # here, for it is to know before pytest makes a folder
+    pluginmanager.register(MemoryFolder())
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long modules first: the last one of a test process would have the other one wait."""
     items.sort(key=lambda item: not _is_long(item))
@@ -38,7 +45,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> "_Modules":
 
 
 class _Modules(LoadFileScheduling):  # type: ignore[misc]
-    """A module stays in one test process, and all that need Trino in the same one: a second would take 2 GB more."""
+    """A module stays in one test process, and all that need Trino in the same one: a second would take 2 GB more.
+
+    So do all that run on Spark, for their JVM's sake; of a module that runs on every engine, only they.
+    """
 
     _WITH_TRINO: Final = frozenset(
         path.name for path in Path(__file__).parent.glob("test_*.py") if "trino: TrinoServer" in path.read_text()
@@ -46,6 +56,8 @@ class _Modules(LoadFileScheduling):  # type: ignore[misc]
 
     def _split_scope(self, nodeid: str) -> str:
         module: str = super()._split_scope(nodeid)
+        if "/test_spark_" in module or re.search(r"[\[-]spark[\]-]", nodeid):
+            return "spark"
         return "trino" if module.rpartition("/")[2] in self._WITH_TRINO else module
 
 
@@ -54,6 +66,13 @@ def _is_long(item: pytest.Item) -> bool:
     return module is not None and any(mark.name == "slow" for mark in module.own_markers)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "lake" in metafunc.fixturenames and getattr(metafunc.module, "ON_EVERY_ENGINE", False):
+        metafunc.parametrize("lake", ["local", "spark"], indirect=True)
+
+
 @pytest.fixture
-def lake(tmp_path: Path) -> Lake:
-    return Lake(tmp_path)
+def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
+    """Of the engine that the test is run on; of the local one where it says nothing of engines."""
+    engine: str = getattr(request, "param", "local")
+    return Lake(tmp_path, settings={"engine": engine})

@@ -73,7 +73,7 @@ def dev_aws(
         variables = AWS_VARIABLES | {
             "AWS_ENDPOINT_URL_S3": s3.endpoint,
             "AWS_ENDPOINT_URL_GLUE": glue.endpoint,
-            "AWS_ENDPOINT_URL_ATHENA": athena.url,
+            "AWS_ENDPOINT_URL_ATHENA": athena.endpoint,
             "AWS_ENDPOINT_URL_FIREHOSE": firehose.endpoint,
             "AWS_ENDPOINT_URL_EVENTBRIDGE": bus.endpoint,
             "AUDIT_RAW_URL": f"s3://{BUCKET}/{_RAW}",

@@ -6,16 +6,15 @@ accepts it delivers to its targets as the envelope that EventBridge makes, in or
 """
 
 import json
-import socket
-import struct
 import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Final, Self
+from typing import Any, Final
+
+from aws_http import JsonService, Refused, Reset
 
 __all__ = ["ACCOUNT", "REGION", "EventBus", "Fault"]
 
@@ -50,15 +49,8 @@ class Fault:
     only: Callable[[Sequence[_Json]], bool] = lambda entries: True
 
 
-class _Refused(Exception):  # noqa: N818
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-
-
 @dataclass
-class EventBus:
+class EventBus(JsonService):
     """A bus. ``envelopes`` are the texts of what it accepted, in order; ``requests`` what it was sent, taken or not."""
 
     name: str = "audit"
@@ -69,34 +61,6 @@ class EventBus:
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._faults: list[tuple[Fault, list[int]]] = []
-        self._server: ThreadingHTTPServer | None = None
-
-    def start(self) -> Self:
-        bus = self
-
-        class Handler(_Handler):
-            event_bus = bus
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def stop(self) -> None:
-        assert self._server
-        self._server.shutdown()
-        self._server.server_close()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    @property
-    def endpoint(self) -> str:
-        assert self._server
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def fail(self, *faults: Fault) -> None:
         """From now on, in place of the faults that were asked for before; the first that fits a request hits it."""
@@ -110,11 +74,12 @@ class EventBus:
 
     # One request
 
-    def put_events(self, request: _Json) -> tuple[_Json, Fault | None]:
+    def answer(self, operation: str, request: _Json) -> _Json:
+        if operation != "PutEvents":
+            raise Refused("UnknownOperationException", "only PutEvents is known here")
         entries = request.get("Entries")
         if not isinstance(entries, list) or not 1 <= len(entries) <= MAX_ENTRIES:
-            raise _Refused(
-                400,
+            raise Refused(
                 "ValidationException",
                 f"Value at 'entries' failed to satisfy constraint: Member must have length from 1 to {MAX_ENTRIES}",
             )
@@ -122,14 +87,17 @@ class EventBus:
         if fault and fault.latency:
             time.sleep(fault.latency)
         if fault and fault.error:
-            raise _Refused(*fault.error, "a fault that the test asked for")
+            status, code = fault.error
+            raise Refused(code, "a fault that the test asked for", status)
         if sum(map(_size, entries)) >= MAX_BYTES:
-            raise _Refused(400, "ValidationException", "Total size of the entries in the request is over the limit.")
+            raise Refused("ValidationException", "Total size of the entries in the request is over the limit.")
         if fault and fault.reset:
-            return {}, fault
+            raise Reset
         with self._lock:
             results = [self._take(entry, fault) for entry in entries]
-        return {"FailedEntryCount": sum("ErrorCode" in result for result in results), "Entries": results}, fault
+        if fault and fault.lost_answer:
+            raise Reset
+        return {"FailedEntryCount": sum("ErrorCode" in result for result in results), "Entries": results}
 
     def _fault_for(self, entries: list[_Json]) -> Fault | None:
         with self._lock:
@@ -196,40 +164,3 @@ def _envelope(entry: _Json, event_id: str) -> str:
         "resources": entry.get("Resources", []),
     }
     return f'{json.dumps(head, ensure_ascii=False, separators=(",", ":"))[:-1]},"detail":{entry["Detail"]}}}'
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    #: Head and body in one piece: in two, the second waits 40 ms for the first one's acknowledgement.
-    wbufsize = -1
-    event_bus: EventBus
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        try:
-            if self.headers.get("X-Amz-Target") != "AWSEvents.PutEvents":
-                raise _Refused(400, "UnknownOperationException", "only PutEvents is known here")
-            answer, fault = self.event_bus.put_events(json.loads(body))
-        except _Refused as error:
-            self._answer(error.status, {"__type": error.code, "message": str(error)})
-            return
-        if fault and (fault.reset or fault.lost_answer):
-            self._reset()
-            return
-        self._answer(200, answer)
-
-    def _answer(self, status: int, answer: _Json) -> None:
-        body = json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/x-amz-json-1.1")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def _reset(self) -> None:
-        """Close with RST instead of FIN."""
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.close_connection = True
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        pass

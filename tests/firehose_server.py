@@ -13,21 +13,18 @@ import binascii
 import gzip
 import heapq
 import itertools
-import json
 import random
 import re
-import socket
 import string
-import struct
 import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, Self
 
+from aws_http import JsonService, Refused, Reset
 from botocore.exceptions import BotoCoreError, ClientError
 
 __all__ = ["DeliveryStream", "Destination", "Faults", "FirehoseServer", "evaluate_prefix"]
@@ -296,54 +293,18 @@ class DeliveryStream:
 # The API -----------------------------------------------------------------------------------------------------------
 
 
-class _Refused(Exception):  # noqa: N818
-    def __init__(self, code: str, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.code = code
-        self.status = status
-
-
-class _Reset(Exception):  # noqa: N818
-    """The client is not to get an answer."""
-
-
-class FirehoseServer:
+class FirehoseServer(JsonService):
     """Streams behind the API of Firehose. ``s3`` is a boto3 client to write with."""
 
     def __init__(self, s3: Any, *, port: int = 0) -> None:
         self.streams: dict[str, DeliveryStream] = {}
-        self._s3, self._port = s3, port
-        self._server: ThreadingHTTPServer | None = None
-
-    def start(self) -> Self:
-        firehose = self
-
-        class Handler(_Handler):
-            api = firehose
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), Handler)
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, args=(_TICK_SECONDS,), daemon=True).start()
-        return self
+        self._s3, self.port = s3, port
 
     def stop(self) -> None:
         """Write what is buffered, and end."""
-        assert self._server
-        self._server.shutdown()
-        self._server.server_close()
+        super().stop()
         for stream in self.streams.values():
             stream.stop()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    @property
-    def endpoint(self) -> str:
-        assert self._server
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def add(
         self,
@@ -364,17 +325,17 @@ class FirehoseServer:
             "PutRecordBatch": self._put_record_batch,
         }
         if operation not in handlers:
-            raise _Refused("UnknownOperationException", f"{operation} is not known here")
+            raise Refused("UnknownOperationException", f"{operation} is not known here")
         return handlers[operation](request)
 
     def _create(self, request: _Json) -> _Json:
         name = request["DeliveryStreamName"]
         if name in self.streams:
-            raise _Refused("ResourceInUseException", f"Firehose {name} already exists")
+            raise Refused("ResourceInUseException", f"Firehose {name} already exists")
         try:
             destination = Destination.of(request["ExtendedS3DestinationConfiguration"])
         except (KeyError, ValueError) as error:
-            raise _Refused("InvalidArgumentException", str(error)) from None
+            raise Refused("InvalidArgumentException", str(error)) from None
         return {"DeliveryStreamARN": self.add(name, destination).arn}
 
     def _describe(self, request: _Json) -> _Json:
@@ -401,7 +362,7 @@ class FirehoseServer:
     def _put_record_batch(self, request: _Json) -> _Json:
         stream = self._stream(request)
         if not 1 <= len(request["Records"]) <= MAX_RECORDS:
-            raise _Refused("ValidationException", f"Member must have length from 1 to {MAX_RECORDS}")
+            raise Refused("ValidationException", f"Member must have length from 1 to {MAX_RECORDS}")
         records = _decoded(request["Records"])
         self._fail_by_chance(stream)
         answers: list[_Json] = []
@@ -418,53 +379,25 @@ class FirehoseServer:
     def _stream(self, request: _Json) -> DeliveryStream:
         name = request.get("DeliveryStreamName", "")
         if name not in self.streams:
-            raise _Refused("ResourceNotFoundException", f"Firehose {name} under account {_ACCOUNT} not found.")
+            raise Refused("ResourceNotFoundException", f"Firehose {name} under account {_ACCOUNT} not found.")
         return self.streams[name]
 
     def _fail_by_chance(self, stream: DeliveryStream) -> None:
         if stream.hits(stream.faults.errors):
-            raise _Refused("ServiceUnavailableException", "Slow down.", 503)
+            raise Refused("ServiceUnavailableException", "Slow down.", 503)
 
     def _lose_answer_by_chance(self, stream: DeliveryStream) -> None:
         if stream.hits(stream.faults.lost_answers):
-            raise _Reset
+            raise Reset
 
 
 def _decoded(records: Sequence[Mapping[str, str]]) -> list[bytes]:
     try:
         decoded = [base64.b64decode(record["Data"], validate=True) for record in records]
     except (KeyError, binascii.Error):
-        raise _Refused("SerializationException", "Data is not base64") from None
+        raise Refused("SerializationException", "Data is not base64") from None
     if any(len(record) > MAX_RECORD_BYTES for record in decoded):
-        raise _Refused("ValidationException", f"Member must have length less than or equal to {MAX_RECORD_BYTES}")
+        raise Refused("ValidationException", f"Member must have length less than or equal to {MAX_RECORD_BYTES}")
     if sum(map(len, decoded)) > MAX_REQUEST_BYTES:
-        raise _Refused("InvalidArgumentException", "Records size exceeds 4 MB limit")
+        raise Refused("InvalidArgumentException", "Records size exceeds 4 MB limit")
     return decoded
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    #: Head and body in one piece: in two, the second waits 40 ms for the first one's acknowledgement.
-    wbufsize = -1
-    api: FirehoseServer
-
-    def do_POST(self) -> None:
-        operation = self.headers.get("X-Amz-Target", "").removeprefix("Firehose_20150804.")
-        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        try:
-            status, answer = 200, self.api.answer(operation, request)
-        except _Refused as refusal:
-            status, answer = refusal.status, {"__type": refusal.code, "message": str(refusal)}
-        except _Reset:
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.close_connection = True
-            return
-        body = json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/x-amz-json-1.1")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        pass

@@ -1,8 +1,10 @@
 """A publisher of unchanged boto3 against the stand-in of EventBridge, and events to publish."""
 
+import os
 from typing import Any
 
 import boto3
+import pytest
 from botocore.config import Config
 from event_bus import REGION, EventBus
 from s3_server import ACCESS_KEY, SECRET_KEY
@@ -43,3 +45,15 @@ def numbers(bus: EventBus, entity_id: int | str | None = None) -> list[int]:
             found.append(change["after"]["number"])
         seen.add(detail["event_id"])
     return found
+
+
+@pytest.fixture
+def bare_aws(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """boto3 finds neither a region nor credentials."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    return monkeypatch

@@ -459,7 +459,7 @@ def test_the_table_that_we_make_in_glue_is_read_by_trino_and_proves_each_day(
     engine = TrinoEngine(trino.host, trino.port, CATALOG)
     groups = {"primary": WorkGroup(f"{on_trino.lake_url}/results/")}
     with AthenaServer(engine, trino.s3, groups) as server:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_ATHENA", server.url)
+        monkeypatch.setenv("AWS_ENDPOINT_URL_ATHENA", server.endpoint)
         table = open_table(changed(on_trino, query_backend="athena"))
         table.define()
         for manifest in manifests:

@@ -11,6 +11,9 @@ import pytest
 from lake import FIRST, Lake, Record, counts_of
 from oracle import Oracle, record_order, row_order
 
+#: Each test with a lake.
+ON_EVERY_ENGINE = True
+
 EXAMPLES = Path(__file__).parent / "data" / "examples"
 PARTITIONS = (date(2026, 5, 1), date(2026, 5, 2), date(2026, 5, 3))
 RAW = {p.relative_to(EXAMPLES / "raw").as_posix(): p.read_bytes() for p in (EXAMPLES / "raw").rglob("*") if p.is_file()}

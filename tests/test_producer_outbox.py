@@ -15,13 +15,13 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 import pytest
-from event_bus import EventBus, Fault
+from event_bus import REGION, EventBus, Fault
 from postgres_server import HOST, PASSWORD, USER, PostgresServer, postgres  # noqa: F401
-from producer_harness import QUICK, bridge, numbers, order
+from producer_harness import QUICK, bare_aws, bridge, numbers, order  # noqa: F401 - a fixture
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
-from audit_pipeline.producer import AuditPublisher, EventBuilder
+from audit_pipeline.producer import AuditPublisher, EventBridge, EventBuilder, SetupError
 from audit_pipeline.producer.entries import Entry
 from audit_pipeline.producer.outbox import OutboxRelay, SqliteOutbox
 from audit_pipeline.producer.outbox.sqlalchemy import SqlAlchemyOutbox
@@ -115,6 +115,34 @@ def test_what_the_bus_refuses_is_parked_with_the_reason_until_it_is_sent_again(
     assert relay(outbox, bus).drain() == 1
     assert numbers(bus) == [0, 1, 3, 4, 2]
     assert not outbox.parked()
+
+
+def test_a_relay_without_credentials_says_what_to_set_and_parks_nothing(
+    make: Callable[[], AnyOutbox],
+    bus: EventBus,
+    bare_aws: pytest.MonkeyPatch,  # noqa: F811
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bare_aws.setenv("AWS_DEFAULT_REGION", REGION)
+    bare_aws.setenv("AWS_ENDPOINT_URL_EVENTBRIDGE", bus.endpoint)
+    outbox = make()
+    for number in range(12):
+        outbox.add(BUILDER.build(order(number, number)))
+    stuck = OutboxRelay(outbox, EventBridge(bus.name), backoff=QUICK, poll_seconds=0.02)
+    with pytest.raises(SetupError, match=r"NoCredentialsError: .* Give this process credentials"):
+        stuck.drain()
+    stop = threading.Event()
+    running = threading.Thread(target=stuck.run, args=(stop,))
+    running.start()
+    wait_until(lambda: "nothing can be sent from this process: NoCredentialsError" in caplog.text)
+    assert len(outbox.pending(100)) == 12
+    assert not outbox.parked()
+    bare_aws.setenv("AWS_ACCESS_KEY_ID", "test")
+    bare_aws.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    wait_until(lambda: not outbox.pending(1))
+    stop.set()
+    running.join(10)
+    assert sorted(numbers(bus)) == list(range(12))
 
 
 def test_of_two_relays_one_works_and_the_other_takes_over(make: Callable[[], AnyOutbox], bus: EventBus) -> None:

@@ -88,7 +88,7 @@ def delivered(entry: Entry) -> str:
         "Time": int(entry.time.timestamp()),
         "EventBusName": bus.name,
     }
-    answer, _ = bus.put_events({"Entries": [request]})
+    answer = bus.answer("PutEvents", {"Entries": [request]})
     assert answer["FailedEntryCount"] == 0, answer
     return bus.envelopes[0]
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from event_bus import MAX_BYTES, EventBus, Fault
-from producer_harness import QUICK, bridge, client, numbers, order
+from event_bus import MAX_BYTES, REGION, EventBus, Fault
+from producer_harness import QUICK, bare_aws, bridge, client, numbers, order  # noqa: F401 - a fixture
 
 from audit_pipeline.producer import (
     Accepted,
@@ -27,6 +27,7 @@ from audit_pipeline.producer import (
     BufferFullError,
     DeliveryError,
     Entry,
+    EventBridge,
     FlushTimeoutError,
     InvalidEventError,
     PublisherClosedError,
@@ -305,6 +306,51 @@ def test_credentials_that_are_refused_are_an_error_and_not_a_silence(bus: EventB
         shop.close()
 
 
+@pytest.mark.parametrize(
+    ("variables", "code", "advice"),
+    [
+        ({}, "NoRegionError", "Set AWS_DEFAULT_REGION"),
+        ({"AWS_DEFAULT_REGION": "us east"}, "InvalidRegionError", "Set AWS_DEFAULT_REGION"),
+        ({"AWS_DEFAULT_REGION": REGION}, "NoCredentialsError", "Give this process credentials"),
+        ({"AWS_DEFAULT_REGION": REGION, "AWS_ACCESS_KEY_ID": "x"}, "PartialCredentialsError", "AWS_SECRET_ACCESS_KEY"),
+        ({"AWS_PROFILE": "nobody"}, "ProfileNotFound", "Give this process credentials"),
+        ({"AWS_DEFAULT_REGION": REGION, "AWS_DEFAULTS_MODE": "x"}, "InvalidDefaultsMode", "Mend what boto3 is told"),
+    ],
+)
+def test_a_process_that_can_send_nothing_is_told_at_once_what_to_set(
+    variables: dict[str, str],
+    code: str,
+    advice: str,
+    bare_aws: pytest.MonkeyPatch,  # noqa: F811
+) -> None:
+    for name, value in variables.items():
+        bare_aws.setenv(name, value)
+    shop = AuditPublisher("shop")
+    receipts = [shop.publish(order(number, number)) for number in range(12)]
+    with pytest.raises(DeliveryError, match=rf"12 audit events were not delivered.* {code}: .*{advice}"):
+        shop.flush(10)
+    with pytest.raises(DeliveryError, match=advice):
+        receipts[0].result(0)
+    shop.close()
+
+
+def test_an_event_refused_for_want_of_credentials_can_be_sent_again_when_they_are_there(
+    bus: EventBus,
+    bare_aws: pytest.MonkeyPatch,  # noqa: F811
+) -> None:
+    bare_aws.setenv("AWS_DEFAULT_REGION", REGION)
+    bare_aws.setenv("AWS_ENDPOINT_URL_EVENTBRIDGE", bus.endpoint)
+    with AuditPublisher("shop", EventBridge(bus.name)) as shop:
+        shop.publish(order(1, 1))
+        with pytest.raises(DeliveryError, match="NoCredentialsError") as caught:
+            shop.flush(10)
+        bare_aws.setenv("AWS_ACCESS_KEY_ID", "test")
+        bare_aws.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        for undelivered in caught.value.undelivered:
+            shop.send(undelivered.entry)
+    assert numbers(bus) == [1]
+
+
 # The buffer
 
 
@@ -369,6 +415,28 @@ def test_flush_waits_for_what_was_published_before_it_and_not_for_what_comes_aft
         bus.fail()
 
 
+def test_flush_that_runs_out_of_time_says_why_the_first_event_is_still_there(bus: EventBus) -> None:
+    bus.fail(Fault(None, error=(503, "ServiceUnavailable")))
+    shop = publisher(bus, close_seconds=0)
+    receipt = shop.publish(order(1, 1))
+    with pytest.raises(FlushTimeoutError, match=rf"1 events .* {receipt.event_id} .*: the last .* ServiceUnavailable"):
+        shop.flush(0.5)
+    with pytest.raises(DeliveryError):
+        shop.close()
+
+
+def test_close_says_of_an_event_that_was_never_sent_that_it_was_not(bus: EventBus) -> None:
+    bus.fail(Fault(None, error=(503, "ServiceUnavailable")))
+    shop = publisher(bus, close_seconds=0.2)
+    for number in range(2):
+        shop.publish(order("the same", number))
+    with pytest.raises(DeliveryError) as caught:
+        shop.close()
+    first, second = caught.value.undelivered
+    assert first.message.endswith("the last attempt ended with ServiceUnavailable: a fault that the test asked for")
+    assert second.message.endswith("it was not sent yet")
+
+
 def test_close_leaves_nothing_behind_without_saying_so(bus: EventBus) -> None:
     bus.fail(Fault(None, error=(500, "InternalException")))
     shop = publisher(bus, close_seconds=0.2)
@@ -376,7 +444,7 @@ def test_close_leaves_nothing_behind_without_saying_so(bus: EventBus) -> None:
     with pytest.raises(DeliveryError) as caught:
         shop.close()
     assert [u.entry.event_id for u in caught.value.undelivered] == [receipt.event_id for receipt in receipts]
-    assert "it may have arrived" in str(caught.value)
+    assert "it may have arrived; the last attempt ended with InternalException: a fault that" in str(caught.value)
     with pytest.raises(DeliveryError):
         receipts[0].result(0)
     shop.close()

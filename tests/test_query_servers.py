@@ -75,7 +75,7 @@ def serve(trino: TrinoServer, lake: Lake, name: str) -> Iterator[Served]:
         )
         open_table(athena).define()
         over_trino = stack.enter_context(AthenaServer(TrinoEngine(trino.host, trino.port, "hive"), trino.s3))
-        patch.setenv("AWS_ENDPOINT_URL_ATHENA", over_trino.url)
+        patch.setenv("AWS_ENDPOINT_URL_ATHENA", over_trino.endpoint)
         known = {
             "duckdb": base,
             "trino": base.model_copy(update={"query_backend": "trino", "trino_url": trino.url}),
@@ -211,7 +211,7 @@ def test_the_quick_tests_stand_in_for_athena_gives_the_same_rows(served: Served)
     base = served.settings["athena"]
     engine = DuckDBEngine(lambda: connect(base), database=base.database)
     with AthenaServer(engine) as server, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL_ATHENA", server.url)
+        patch.setenv("AWS_ENDPOINT_URL_ATHENA", server.endpoint)
         with served.client("athena") as client:
             assert rows_of(client.query(query).items) == expected_rows(served.lake.rows(), query)[:1000]
 

@@ -408,6 +408,34 @@ def test_wrong_credentials_are_one_line_with_the_code_of_s3(
     assert not s3_lake.files()
 
 
+def test_the_keys_of_a_profile_serve_as_those_of_the_environment(
+    s3_lake: S3Lake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    environment = s3_lake.server.environment()
+    profile = {name.lower(): environment[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    lines = ["[auditor]", *(f"{name} = {value}" for name, value in profile.items())]
+    (tmp_path / "credentials").write_text("\n".join(lines))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_PROFILE", "auditor")
+    store = open_store(f"s3://{BUCKET}/{s3_lake.name}")
+    store.put("a", b"1")
+    assert store.get("a") == b"1"
+
+
+def test_without_any_credentials_the_error_says_what_to_set(
+    s3_lake: S3Lake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(SettingsError) as error:
+        open_store(f"s3://{BUCKET}/{s3_lake.name}")
+    check_is_one_line(error, f"no credentials for s3://{BUCKET}/", "set AWS_PROFILE, or AWS_ACCESS_KEY_ID")
+
+
 def test_half_of_the_credentials_is_a_wrong_setting(s3_lake: S3Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     with pytest.raises(SettingsError) as error:

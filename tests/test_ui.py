@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_200)]
 
-#: Runs in which a bad day is one of five: it is to fail alone. And fewer of them, for each takes seconds.
-DAYS_PER_RUN: Final = 5
+#: Runs in which a bad day is one of ten: it is to fail alone. And fewer of them, for each takes seconds.
+DAYS_PER_RUN: Final = 10
 EVENTS_AN_HOUR: Final = 3
 #: When a release of the producer was out that left the id out of its entities. Not the first hour: the day before
 #: reads that one as its grace hour, and would have to run again too.

@@ -14,6 +14,7 @@ from audit_pipeline.producer.errors import (
     InvalidEventError,
     ProducerError,
     PublisherClosedError,
+    SetupError,
     Undelivered,
 )
 from audit_pipeline.producer.event import Actor, AuditEvent, Entity, EntityChange, Parent
@@ -50,6 +51,7 @@ __all__ = [
     "Receipt",
     "Redactor",
     "Refused",
+    "SetupError",
     "Transport",
     "TryAgain",
     "Undelivered",

@@ -18,7 +18,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from audit_pipeline.producer.entries import Entry
-from audit_pipeline.producer.transport import Accepted, Outcome, outcome_of
+from audit_pipeline.producer.transport import Accepted, Outcome, Refused, outcome_of
 
 __all__ = ["ClaimCheck", "envelope"]
 
@@ -48,7 +48,10 @@ class ClaimCheck:
             self._client.put_object(Bucket=self.bucket, Key=key, Body=body, IfNoneMatch="*")
         except (BotoCoreError, ClientError) as error:
             if not (isinstance(error, ClientError) and error.response["Error"].get("Code") == _EXISTS):
-                return outcome_of(error)
+                outcome = outcome_of(error)
+                if isinstance(outcome, Refused) and outcome.by_setup:
+                    self._client = None  # as EventBridge does
+                return outcome
         return Accepted(f"s3://{self.bucket}/{key}")
 
     def reset(self) -> None:

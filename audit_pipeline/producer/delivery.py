@@ -54,6 +54,8 @@ class Pending:
     delivered: "Future[str]" = field(default_factory=_uncancellable_future)
     failures: int = 0
     not_before: float = 0.0
+    #: What the last attempt ended with.
+    problem: str = "it was not sent yet"
     #: Is to be sent by itself: a request that held it was refused as a whole, and maybe for its sake.
     is_suspect: bool = False
 
@@ -108,9 +110,8 @@ class Delivery:
         return len(self._items)
 
     @property
-    def oldest(self) -> int | None:
-        """The number of the oldest entry."""
-        return next(iter(self._items), None)
+    def oldest(self) -> Pending | None:
+        return next(iter(self._items.values()), None)
 
     def add(self, pending: Pending) -> None:
         self._items[pending.number] = pending
@@ -145,6 +146,8 @@ class Delivery:
         retried = 0
         settled = []
         for pending, outcome in zip(batch, outcomes, strict=True):
+            if not isinstance(outcome, Accepted):
+                pending.problem = f"the last attempt ended with {outcome.code}: {outcome.message}"
             if isinstance(outcome, TryAgain):
                 pending.failures += 1
                 pending.not_before = now + self._backoff.seconds(pending.failures)

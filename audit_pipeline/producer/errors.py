@@ -17,6 +17,7 @@ __all__ = [
     "InvalidEventError",
     "ProducerError",
     "PublisherClosedError",
+    "SetupError",
     "Undelivered",
 ]
 
@@ -46,6 +47,10 @@ class BufferFullError(ProducerError):
 
 class FlushTimeoutError(ProducerError):
     """``flush`` ran out of time; the events are still in the buffer and go on being sent."""
+
+
+class SetupError(ProducerError):
+    """A relay can send nothing from its process: no region, no credentials, … The events are still in the outbox."""
 
 
 @dataclass(frozen=True, slots=True)

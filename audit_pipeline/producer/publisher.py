@@ -13,9 +13,7 @@ what the outbox is for.
 import asyncio
 import atexit
 import logging
-import os
 import threading
-import weakref
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -35,6 +33,7 @@ from audit_pipeline.producer.errors import (
     Undelivered,
 )
 from audit_pipeline.producer.event import AuditEvent
+from audit_pipeline.producer.forks import watch_forks
 from audit_pipeline.producer.redaction import Redactor
 from audit_pipeline.producer.transport import Accepted, EventBridge, Outcome, Refused, Transport
 
@@ -98,13 +97,12 @@ class AuditPublisher:
         self._on_undelivered = on_undelivered
         self._is_closed = False
         self._start_empty()
-        _open_publishers.add(self)
+        watch_forks(self)
         atexit.register(self._close_at_exit)
 
     def _start_empty(self) -> None:
         self._changed = threading.Condition()
-        #: Held during a request, and by whoever forks.
-        self._sending = threading.Lock()
+        self.sending = threading.Lock()
         self._delivery = Delivery(self._sender, self._backoff)
         self._thread: threading.Thread | None = None
         self._number = 0
@@ -185,9 +183,18 @@ class AuditPublisher:
         """
         with self._changed:
             last = self._number
-            if not self._changed.wait_for(lambda: (self._delivery.oldest or last + 1) > last, timeout):
-                raise FlushTimeoutError(f"{len(self._delivery):,} events are still to be sent after {timeout} seconds")
+            if not self._changed.wait_for(lambda: self._has_settled(last), timeout):
+                raise self._flush_timeout(timeout)
             self._raise_undelivered()
+
+    def _has_settled(self, number: int) -> bool:
+        oldest = self._delivery.oldest
+        return oldest is None or oldest.number > number
+
+    def _flush_timeout(self, timeout: float | None) -> FlushTimeoutError:
+        oldest = self._delivery.oldest
+        why = f", first {oldest.entry}: {oldest.problem}" if oldest else ""
+        return FlushTimeoutError(f"{len(self._delivery):,} events are still to be sent after {timeout} seconds{why}")
 
     def close(self) -> None:
         """Send what is in the buffer, for up to ``close_seconds``, and take no more; closing twice does nothing.
@@ -203,8 +210,7 @@ class AuditPublisher:
             left = self._delivery.drain()
             self._changed.notify_all()
         atexit.unregister(self._close_at_exit)
-        problem = "the publisher was closed before the bus confirmed it; it may have arrived"
-        kept = self._conclude(left, [Refused("NotConfirmed", problem)] * len(left))
+        kept = self._conclude(left, [_not_confirmed(pending) for pending in left])
         with self._changed:
             self._keep(kept)
             self._raise_undelivered()
@@ -227,7 +233,7 @@ class AuditPublisher:
 
     def _run(self) -> None:
         while batch := self._next_batch():
-            with self._sending:
+            with self.sending:
                 outcomes = self._sender.send(batch)
             log_retries(batch, outcomes)
             kept = self._conclude(batch, outcomes)
@@ -277,37 +283,11 @@ class AuditPublisher:
         self._undelivered += undelivered
         self._bytes += sum(kept.entry.size for kept in undelivered)
 
-    def _after_fork_in_child(self) -> None:
+    def start_anew(self) -> None:
         self._sender.reset()
         self._start_empty()
 
 
-_open_publishers: "weakref.WeakSet[AuditPublisher]" = weakref.WeakSet()
-_forking = threading.Lock()
-_held_for_fork: list[AuditPublisher] = []
-
-
-def _before_fork() -> None:
-    # A request holds locks (of imports that boto3 does late, of its session) that no thread of the child would ever
-    # release: its first request would wait for them for ever. So a fork waits for the requests in hand.
-    _forking.acquire()
-    _held_for_fork[:] = _open_publishers
-    for publisher in _held_for_fork:
-        publisher._sending.acquire()
-
-
-def _after_fork_in_parent() -> None:
-    for publisher in _held_for_fork:
-        publisher._sending.release()
-    _held_for_fork.clear()
-    _forking.release()
-
-
-def _after_fork_in_child() -> None:
-    for publisher in _held_for_fork:
-        publisher._after_fork_in_child()
-    _held_for_fork.clear()
-    _forking.release()
-
-
-os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+def _not_confirmed(pending: Pending) -> Refused:
+    closed = "the publisher was closed before the bus confirmed it; it may have arrived"
+    return Refused("NotConfirmed", f"{closed}; {pending.problem}")

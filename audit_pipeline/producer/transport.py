@@ -9,6 +9,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from audit_pipeline.producer.entries import Entry
+from audit_pipeline.producer.setup import what_to_do
 
 __all__ = ["Accepted", "EventBridge", "Outcome", "Refused", "Transport", "TryAgain", "outcome_of"]
 
@@ -60,11 +61,15 @@ class TryAgain:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The event will not be taken as it is. With ``whole_request``, something in the request was refused, maybe it."""
+    """The event will not be taken as it is. With ``whole_request``, something in the request was refused, maybe it.
+
+    With ``by_setup`` no event is to blame: nothing leaves this process until its region, credentials, … are mended.
+    """
 
     code: str
     message: str
     whole_request: bool = False
+    by_setup: bool = False
 
 
 Outcome: TypeAlias = Accepted | TryAgain | Refused
@@ -98,7 +103,10 @@ class EventBridge:
             self._client = self._client or self._make_client()
             answer = self._client.put_events(Entries=[self._request(entry) for entry in entries])
         except (BotoCoreError, ClientError) as error:
-            return [outcome_of(error)] * len(entries)
+            outcome = outcome_of(error)
+            if isinstance(outcome, Refused) and outcome.by_setup:
+                self._client = None  # it keeps what it found at first: a later one finds what was mended
+            return [outcome] * len(entries)
         return [_entry_outcome(result) for result in answer["Entries"]]
 
     def reset(self) -> None:
@@ -115,7 +123,7 @@ class EventBridge:
 
 
 def outcome_of(error: BotoCoreError | ClientError) -> TryAgain | Refused:
-    """What an error of a whole request means: only what a server clearly refused is refused."""
+    """What an error of a whole request means: only what a server clearly refused is refused, or no server can mend."""
     if isinstance(error, ClientError):
         code, message = error.response["Error"].get("Code", ""), error.response["Error"].get("Message", str(error))
         status = error.response["ResponseMetadata"].get("HTTPStatusCode", 500)
@@ -124,6 +132,8 @@ def outcome_of(error: BotoCoreError | ClientError) -> TryAgain | Refused:
         return TryAgain(code, message)
     if isinstance(error, ParamValidationError):
         return Refused(type(error).__name__, str(error), whole_request=True)
+    if advice := what_to_do(error):
+        return Refused(type(error).__name__, f"{str(error).rstrip('.')}. {advice}", by_setup=True)
     return TryAgain(type(error).__name__, str(error))
 
 

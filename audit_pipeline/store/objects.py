@@ -1,6 +1,7 @@
 """One interface over a local folder and S3: whole objects in, whole objects out.
 
-``obstore`` does the work. S3 credentials, region and endpoint come from the standard ``AWS_*`` variables.
+``obstore`` does the work. S3 credentials and region come from where boto3 finds them, the endpoint from ``AWS_*``
+variables.
 """
 
 import hashlib
@@ -42,6 +43,8 @@ _S3_RETRY: Final[Any] = {
     "retry_timeout": timedelta(minutes=3),
     "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=10), "base": 2},
 }
+#: boto3 renews a role's keys ten minutes before they end, or earlier.
+_CREDENTIALS_TTL: Final = timedelta(minutes=5)
 _S3_CLIENT: Final[Any] = {"timeout": "120s", "connect_timeout": "10s"}
 
 
@@ -268,6 +271,25 @@ def open_store(url: str, *, create: bool = False) -> Store:
     return Store(url=f"file://{root}", _inner=inner, root=root)
 
 
+def _credential_provider(url: str) -> Any:
+    """What boto3's chain finds: profiles, and the roles of ECS, EC2 and Glue. None where the environment has the keys.
+
+    Those obstore reads by itself, and nobody waits for boto3 to start.
+    """
+    if os.environ.get("AWS_ACCESS_KEY_ID") or os.environ.get("AWS_SECRET_ACCESS_KEY"):
+        return None
+    from botocore.exceptions import BotoCoreError
+    from obstore.auth.boto3 import Boto3CredentialProvider
+
+    try:
+        return Boto3CredentialProvider(ttl=_CREDENTIALS_TTL)
+    except (BotoCoreError, ValueError) as error:
+        raise SettingsError(
+            f"there are no credentials for {url} ({error}): set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
+            f"AWS_SECRET_ACCESS_KEY, or run with a role"
+        ) from error
+
+
 def _open_s3(url: str) -> Store:
     parts = urlsplit(url)
     if not parts.netloc:
@@ -287,6 +309,7 @@ def _open_s3(url: str) -> Store:
             config=config,
             client_options=client,
             retry_config=_S3_RETRY,
+            credential_provider=_credential_provider(url),
         )
     except BaseError as error:
         raise SettingsError(f"{url} cannot be opened with these AWS_* variables: {_in_one_line(error)}") from error

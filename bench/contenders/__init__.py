@@ -5,8 +5,6 @@ It turns the raw folder RAW, whose records are followed by DELIMITER (``newline`
 """
 
 import importlib.util
-import os
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import Final
 
 from bench.cases import Case
 
-__all__ = ["CONTENDERS", "Contender", "find_java"]
+__all__ = ["CONTENDERS", "Contender"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +28,10 @@ class Contender:
 
     def why_not(self) -> str | None:
         """What this machine lacks for it."""
-        if self.module != "spark":
+        if self.module not in ("spark", "spark_engine"):
             return None
         if importlib.util.find_spec("pyspark") is None:
             return "pyspark is not installed: pip install -e '.[bench]'"
-        if find_java() is None:
-            return "there is no java in JAVA_HOME or PATH, and Spark 3.5 needs Java 17"
         return None
 
 
@@ -44,11 +40,6 @@ CONTENDERS: Final = (
     Contender("engine, 1 worker", "engine", ("1",)),
     Contender("engine, 2 workers", "engine", ("2",)),
     Contender("duckdb", "duckdb"),
+    Contender("spark engine, 2 cores", "spark_engine", ("2",)),
     Contender("spark", "spark"),
 )
-
-
-def find_java() -> str | None:
-    """The Java that Spark would start."""
-    home = os.environ.get("JAVA_HOME")
-    return shutil.which("java", path=Path(home, "bin")) if home else shutil.which("java")

@@ -13,6 +13,7 @@ from typing import Any
 import pyspark.sql.functions as F  # noqa: N812 - as Spark's users write it
 from pyspark.sql import DataFrame, SparkSession
 
+from audit_pipeline.engines.spark.session import find_java_home
 from bench.cases import DAY
 
 
@@ -21,6 +22,7 @@ def main() -> None:
     os.environ.pop("SPARK_HOME", None)
     with TemporaryDirectory(prefix="bench-spark-") as scratch:
         os.environ |= {
+            "JAVA_HOME": find_java_home(),
             "PYSPARK_PYTHON": sys.executable,
             "SPARK_LOCAL_IP": "127.0.0.1",
             "SPARK_LOCAL_DIRS": scratch,

@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -24,11 +25,13 @@ _AFTER_ALL: Final = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """What is known of a piece of rows without its payload: times in ms, size in bytes."""
+    """What is known of a piece of rows without its payload; ``size`` in bytes.
+
+    ``times`` (ms) are those of rows at even distances, the first and the last row's among them.
+    """
 
     place: Place
-    first_ms: int
-    last_ms: int
+    times: Sequence[int]
     rows: int
     size: int
 
@@ -56,19 +59,20 @@ def cut(extents: Iterable[Extent]) -> list[Unit]:
         rows, size = sum(part.rows for part in parts), sum(part.size for part in parts)
         count = max(1, math.ceil(max(rows / GROUP_ROWS, size / GROUP_BYTES) / _UNIT_GROUPS))
         bounds = [_BEFORE_ALL, *_quantiles(parts, count), _AFTER_ALL]
-        units += [Unit(place, a, b, size // (len(bounds) - 1)) for a, b in itertools.pairwise(bounds)]
+        units += [Unit(place, a, b, size // (len(bounds) - 1)) for a, b in pairwise(bounds)]
     return units
 
 
 def _quantiles(parts: Sequence[Extent], count: int) -> list[int]:
-    """Times that cut the rows into ``count`` even parts; fewer where many rows have the same time."""
-    # of a piece's rows, half count at its begin and half at its end
-    times = np.array([[part.first_ms, part.last_ms] for part in parts]).ravel()
-    order = np.argsort(times, kind="stable")
-    rows = np.cumsum(np.repeat([part.rows for part in parts], 2)[order])
-    places = np.searchsorted(rows, rows[-1] * np.arange(1, count) / count)
-    bounds = set(times[order][places].tolist())
-    return sorted(bounds - {int(times.min())})
+    """Times that cut the rows into ``count`` even parts, about; fewer, where many rows have the same time."""
+    spans = [(a, b + 1, part.rows / (len(part.times) - 1)) for part in parts for a, b in pairwise(part.times)]
+    starts, ends, rows_of = np.array(spans).T
+    rates = rows_of / (ends - starts)
+    order = np.argsort(times := np.concatenate([starts, ends]), kind="stable")
+    rate = np.cumsum(np.concatenate([rates, -rates])[order])
+    rows = np.concatenate([[0.0], np.cumsum(rate[:-1] * np.diff(times[order]))])
+    bounds = np.interp(rows[-1] * np.arange(1, count) / count, rows, times[order])
+    return sorted({bound for bound in bounds.astype(np.int64).tolist() if starts.min() < bound < ends.max()})
 
 
 def pack(units: Sequence[Unit], tasks: int) -> list[int]:

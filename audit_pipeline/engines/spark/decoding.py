@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
+import numpy as np
 import pyarrow as pa
 
 from audit_pipeline.engines.spark.pieces import Kind, Piece
-from audit_pipeline.engines.spill import cut_to_pieces, key_of
+from audit_pipeline.engines.spill import cut_to_pieces
 from audit_pipeline.errors import AuditPipelineError
 from audit_pipeline.store.objects import ObjectInfo, open_store
 from audit_pipeline.transform.decode import Counts, Decoded, RawObject, decode_batches
@@ -15,6 +17,9 @@ from audit_pipeline.transform.merge import sort_by_place
 from audit_pipeline.transform.ownership import Scope
 
 __all__ = ["Decoding", "Share", "key_pieces"]
+
+#: Times that tell how the rows of a piece lie in it.
+_TIMES: Final = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +68,18 @@ class Decoding:
         if len(decoded.rows):
             rows = sort_by_place(decoded.rows)
             for (day, source), piece in cut_to_pieces(rows):
-                (first_ms, first_id), (last_ms, _) = key_of(piece, 0), key_of(piece, len(piece) - 1)
-                place = {"source": source, "first_ms": first_ms, "first_id": first_id, "last_ms": last_ms}
-                yield Piece.of(Kind.ROWS, day, piece, **place)
+                first_id = piece["Id"][0].as_py()
+                yield Piece.of(Kind.ROWS, day, piece, source=source, times=_times(piece), first_id=first_id)
             yield from key_pieces(Kind.KEYS, event_keys(rows), self.buckets)
         if len(decoded.rejected):
             yield Piece.of(Kind.REJECTED, decoded.rejected["order"][0].as_py(), decoded.rejected)
+
+
+def _times(piece: pa.Table) -> list[int]:
+    """Those of rows at even distances, from the first to the last (ms)."""
+    rows = np.linspace(0, len(piece) - 1, _TIMES).astype(np.int64)
+    times: list[int] = piece["Timestamp"].take(pa.array(rows)).cast(pa.int64()).to_pylist()
+    return times
 
 
 def key_pieces(kind: Kind, keys: pa.Table, buckets: Sequence[int]) -> Iterator[Piece]:

@@ -5,7 +5,7 @@ would be written out and read in by the JVM at every step, for nothing.
 """
 
 import pickle
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
@@ -26,8 +26,9 @@ class Kind(IntEnum):
 
 
 #: Spark's schema of pieces. ``number`` is the day of rows, the bucket of keys, the first order of what was rejected.
+#: ``times`` (ms) and ``first_id`` are of rows: see :class:`audit_pipeline.engines.spark.cutting.Extent`.
 PIECE: Final = (
-    "kind tinyint, number bigint, source string, first_ms bigint, first_id string, last_ms bigint, "
+    "kind tinyint, number bigint, source string, times array<bigint>, first_id string, "
     "rows bigint, size bigint, payload binary"
 )
 #: Spark's schema of what a task has to tell: any object, pickled.
@@ -38,9 +39,8 @@ _ARROW: Final = pa.schema(
         ("kind", pa.int8()),
         ("number", pa.int64()),
         ("source", pa.string()),
-        ("first_ms", pa.int64()),
+        ("times", pa.list_(pa.int64())),
         ("first_id", pa.string()),
-        ("last_ms", pa.int64()),
         ("rows", pa.int64()),
         ("size", pa.int64()),
         ("payload", pa.binary()),
@@ -61,9 +61,8 @@ class Piece:
     rows: int = 0
     size: int = 0
     source: str | None = None
-    first_ms: int | None = None
+    times: Sequence[int] | None = None
     first_id: str | None = None
-    last_ms: int | None = None
 
     @classmethod
     def of(cls, kind: Kind, number: int, table: pa.Table, **more: Any) -> "Piece":

@@ -111,16 +111,14 @@ class _SparkTransform:
         self._pieces = self._decoded().persist(StorageLevel.DISK_ONLY)
 
     def decode(self) -> tuple[Counts, set[int]]:
-        known = ("kind", "number", "source", "first_ms", "last_ms", "rows", "size")
+        known = ("kind", "number", "source", "times", "rows", "size")
         told = f"if(kind = {Kind.OUTCOME:d}, payload, null) AS payload"
         found = self._jobs.collect("decode", self._pieces.where(f"kind != {Kind.KEYS:d}").selectExpr(*known, told))
         counts = Counts()
         for of_share in outcomes_of(row.payload for row in found if row.kind == Kind.OUTCOME):
             counts += of_share
         self._extents = [
-            Extent((row.number, row.source), row.first_ms, row.last_ms, row.rows, row.size)
-            for row in found
-            if row.kind == Kind.ROWS
+            Extent((row.number, row.source), row.times, row.rows, row.size) for row in found if row.kind == Kind.ROWS
         ]
         self._rejected_bytes = sum(row.size for row in found if row.kind == Kind.REJECTED)
         return counts, {extent.place[0] for extent in self._extents}
@@ -198,11 +196,11 @@ class _SparkTransform:
         plan = self._spark.createDataFrame(
             where, "unit int, task bigint, day bigint, place string, start bigint, end bigint"
         )
-        is_in_unit = F.expr("number = day AND source = place AND first_ms < end AND last_ms >= start")
+        is_in_unit = F.expr("number = day AND source = place AND times[0] < end AND element_at(times, -1) >= start")
         return (
             self._of(Kind.ROWS)
             .join(F.broadcast(plan), is_in_unit)
-            .select("task", "unit", "first_ms", "first_id", "payload")
+            .selectExpr("task", "unit", "times[0] AS first_ms", "first_id", "payload")
             .repartition(tasks, "task")
             .sortWithinPartitions("unit", "first_ms", "first_id")
             .select("unit", "first_ms", "first_id", "payload")

@@ -12,6 +12,7 @@ from typing import Final
 from audit_pipeline.producer.claim_check import ClaimCheck
 from audit_pipeline.producer.delivery import Backoff, Delivery, Pending, Sender, is_final, log_retries
 from audit_pipeline.producer.entries import DEFAULT_EVENT_BYTES
+from audit_pipeline.producer.errors import SetupError
 from audit_pipeline.producer.outbox.outbox import Outbox
 from audit_pipeline.producer.transport import Accepted, Outcome, Refused, Transport
 
@@ -52,10 +53,12 @@ class OutboxRelay:
         self._owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
     def run(self, stop: threading.Event) -> None:
-        """Drain, wait ``poll_seconds``, and so on until ``stop`` is set. Errors of the database are logged."""
+        """Drain, wait ``poll_seconds``, and so on until ``stop`` is set. Errors of the database or setup are logged."""
         while not stop.is_set():
             try:
                 self.drain(stop)
+            except SetupError as error:
+                _log.error("%s; next try in %s seconds", error, self._poll_seconds)
             except Exception:
                 # a database that is away for a while must not end the relay: nobody would start it again
                 _log.exception("the outbox could not be drained; next try in %s seconds", self._poll_seconds)
@@ -65,6 +68,7 @@ class OutboxRelay:
         """Send until nothing is left that can be sent, or ``stop`` is set, or another relay is at work.
 
         How many entries the bus took. What fails in passing is sent again, for as long as it takes.
+        :class:`SetupError`, with nothing parked, where this process has no region, no credentials or the like.
         """
         stop = stop or threading.Event()
         sent = 0
@@ -100,6 +104,7 @@ class OutboxRelay:
             return 0
         outcomes = self._sender.send(batch)
         log_retries(batch, outcomes)
+        _raise_setup_problem(outcomes)
         accepted = self._record(batch, outcomes)
         delivery.settle(batch, outcomes, monotonic())
         return accepted
@@ -113,3 +118,10 @@ class OutboxRelay:
                 _log.error("%s was refused and is parked: %s: %s", pending.entry, outcome.code, outcome.message)
                 self._outbox.park(pending.number, f"{outcome.code}: {outcome.message}")
         return len(accepted)
+
+
+def _raise_setup_problem(outcomes: Sequence[Outcome]) -> None:
+    """No entry is to blame, and all would be parked."""
+    for outcome in outcomes:
+        if isinstance(outcome, Refused) and outcome.by_setup:
+            raise SetupError(f"nothing can be sent from this process: {outcome.code}: {outcome.message}")
