@@ -5,7 +5,7 @@ DEMO := .demo
 EVENTS ?= 5000
 DAYS ?= 7
 
-.PHONY: demo dev dev-aws test trino awswrangler grammar chromium aws-tools docs-quality lint types bench clean
+.PHONY: demo dev dev-aws test trino awswrangler grammar chromium aws-tools glue-package docs-quality lint types bench clean
 
 demo: .venv/.installed  ## a week of raw hour folders through Dagster, its checks, and a query
 	$(BIN)/audit-pipeline demo --folder $(DEMO) --days $(DAYS) --events-per-day $(EVENTS)
@@ -32,6 +32,9 @@ chromium:  ## Debian's Chromium for the browser tests (as root, where it is miss
 
 aws-tools: .venv-aws/.installed  ## AWS's command line, an emulator and linters for the tests, in a virtual environment of their own
 
+glue-package: .venv/.installed  ## the wheel of the Glue job into dist/, and the list that the job has pip install
+	$(BIN)/python aws/glue/package.py dist
+
 docs-quality: .venv/.installed  ## Great Expectations' data docs of a day of the demo's store: make docs-quality DAY=YYYY-MM-DD
 	@test -n "$(DAY)" || { echo "say which day: make docs-quality DAY=YYYY-MM-DD"; exit 2; }
 	set -a && . ./$(DEMO)/env && set +a && $(BIN)/audit-pipeline quality $(DAY) --docs $(DEMO)/quality/$(DAY)
@@ -49,7 +52,7 @@ bench: .venv/.installed-bench  ## speed and memory beside DuckDB's and the seed'
 	$(BIN)/python -m bench.questions
 
 clean:
-	rm -rf .venv .venv-awswrangler .venv-aws .trino tests/grammars/node_modules .artifacts .dev-aws $(DEMO)
+	rm -rf .venv .venv-awswrangler .venv-aws .trino tests/grammars/node_modules .artifacts .dev-aws dist $(DEMO)
 
 tests/grammars/node_modules/.installed: tests/grammars/package.json
 	npm install --prefix tests/grammars --no-package-lock --no-audit --no-fund --loglevel=error

@@ -19,7 +19,7 @@ from glue_server import GlueServer, glue_server
 from sqlglot import exp
 from typer.testing import CliRunner, Result
 
-from audit_pipeline.catalog.aws import glue_client
+from audit_pipeline.aws import glue_client
 from audit_pipeline.catalog.definition import (
     TableDefinition,
     ddl,

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 from botocore.exceptions import ClientError
 
+from audit_pipeline.aws import athena_client, aws_errors
 from audit_pipeline.catalog.arrow import array_of_texts, arrow_type
-from audit_pipeline.catalog.aws import athena_client, aws_errors
 from audit_pipeline.catalog.literals import execution_parameter
 from audit_pipeline.catalog.logged import cost_of, shape_of
 from audit_pipeline.catalog.results import QueryStats, Result

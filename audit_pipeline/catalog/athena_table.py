@@ -2,8 +2,8 @@
 
 from functools import cached_property
 
+from audit_pipeline.aws import glue_client
 from audit_pipeline.catalog.athena import Athena, athena_of
-from audit_pipeline.catalog.aws import glue_client
 from audit_pipeline.catalog.day import look_up_day
 from audit_pipeline.catalog.definition import definitions_for_lake, definitions_of
 from audit_pipeline.catalog.glue import ensure_table

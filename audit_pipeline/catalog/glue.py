@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.model import StructureShape
 
-from audit_pipeline.catalog.aws import aws_errors
+from audit_pipeline.aws import aws_errors
 from audit_pipeline.catalog.comparison import check_is_same_table, new_columns
 from audit_pipeline.catalog.definition import SERDE, TEMPLATE, Column, TableDefinition, glue_column, glue_table_input
 from audit_pipeline.errors import QueryError, TableMismatchError

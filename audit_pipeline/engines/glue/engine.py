@@ -24,7 +24,7 @@ from datetime import date
 from functools import cached_property
 from typing import Final
 
-from audit_pipeline.catalog.aws import aws_errors, glue_jobs_client, logs_client
+from audit_pipeline.aws import aws_errors, glue_jobs_client, logs_client
 from audit_pipeline.engines.engine import Progress
 from audit_pipeline.engines.glue.arguments import Asked
 from audit_pipeline.engines.glue.log import JobLog

@@ -1,7 +1,7 @@
 """What runs in Glue: the Spark engine on Glue's session, for the one partition that the arguments name.
 
-It needs pyspark, which Glue brings, and neither boto3 nor ``awsglue``: ``getResolvedOptions`` gives no more than
-:meth:`audit_pipeline.engines.glue.arguments.Asked.parse` does.
+It needs pyspark, and boto3 for the keys of S3: Glue brings both. It has no use for ``awsglue``, whose
+``getResolvedOptions`` gives no more than :meth:`audit_pipeline.engines.glue.arguments.Asked.parse` does.
 """
 
 import os

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError, HTTPClientError
 
-from audit_pipeline.catalog.aws import aws_errors
+from audit_pipeline.aws import aws_errors
 from audit_pipeline.engines.glue.arguments import Asked, run_id_of
 from audit_pipeline.engines.glue.sizing import Workers
 from audit_pipeline.errors import GlueJobError
