@@ -151,10 +151,10 @@ def test_one_damaged_object_gives_what_the_oracle_gives(data: bytes) -> None:
         assert_as_the_oracle(lake, Oracle(raw, FIRST), DAY1)
 
 
-def assert_runs_as_the_oracle(raw: dict[str, bytes], grace: int, order: Sequence[date]) -> None:
+def assert_runs_as_the_oracle(raw: dict[str, bytes], grace: int, order: Sequence[date], engine: str = "local") -> None:
     note(f"raw: {raw}")
     oracle = Oracle(raw, FIRST, grace)
-    with new_lake(raw, grace=grace) as lake:
+    with new_lake(raw, grace=grace, settings={"engine": engine}) as lake:
         for partition in order:
             assert_as_the_oracle(lake, oracle, partition)
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,14 @@ import pyarrow as pa
 import pytest
 from crash_child import KILLED
 from dagster_harness import DAYS, REPOSITORY, Deployment
+from event_texts import ORDERS, copied_deliveries, deliveries
 from fault_proxy import Rule, fault_proxy
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lake import DAY1, DAY2, DAY3, Lake, Record, event, ids, key, reasons, zipped
 from pyspark.sql import SparkSession
 from s3_server import s3_server
+from test_rules_property import assert_runs_as_the_oracle
 
 from audit_pipeline.cli.exits import ExitCode
 from audit_pipeline.engines import run
@@ -102,6 +104,20 @@ def test_keys_in_many_buckets_and_tasks_find_the_same_duplicates_and_conflicts(
         local.run(day)
     assert "conflicting_duplicate" in reasons(lake.quarantine())
     assert data(lake) == data(local)
+
+
+@settings(max_examples=8)
+@given(deliveries(), st.integers(0, 2), ORDERS)
+def test_damaged_days_give_what_the_oracle_gives(raw: dict[str, bytes], grace: int, order: Sequence[date]) -> None:
+    assert_runs_as_the_oracle(raw, grace, order, engine="spark")
+
+
+@settings(max_examples=8)
+@given(copied_deliveries(conflicts=True), st.integers(0, 2), ORDERS)
+def test_copies_over_hours_and_days_give_what_the_oracle_gives(
+    raw: dict[str, bytes], grace: int, order: Sequence[date]
+) -> None:
+    assert_runs_as_the_oracle(raw, grace, order, engine="spark")
 
 
 # -- a place that is too large for one file

@@ -6,8 +6,10 @@ up after one that was killed on the way.
 """
 
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -17,6 +19,9 @@ from audit_pipeline.store.manifest import Manifest, read_manifest, write_manifes
 from audit_pipeline.store.objects import Store
 
 __all__ = ["Staged", "commit", "paths_of_earlier_runs"]
+
+#: Files that are moved at a time.
+_MOVES: Final = 16
 
 #: A finished file: on this machine, or an object of the lake outside of the table (its key).
 Staged = Path | str
@@ -49,8 +54,10 @@ def commit(lake: Store, locks: Locks, manifest: Manifest, staged: Mapping[str, S
     for path, file in staged.items():
         if isinstance(file, Path):
             lake.put(path, file)
-        else:
-            lake.move(file, path)
+    # the store copies them by itself, in seconds for a large one: many at a time
+    moves = ((file, path) for path, file in staged.items() if not isinstance(file, Path))
+    with ThreadPoolExecutor(_MOVES) as pool:
+        list(pool.map(lambda move: lake.move(*move), moves))
     locks.check()
     lake.delete(stale)
     locks.check()

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from py4j.protocol import Py4JError
@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 from audit_pipeline.engines.engine import Progress
 from audit_pipeline.errors import SparkJobError
 
-__all__ = ["Jobs", "open_jobs"]
+__all__ = ["Jobs", "explained", "open_jobs"]
 
 _LOOK_SECONDS: Final = 0.5
 
@@ -28,13 +28,13 @@ class Jobs:
     def collect(self, stage: str, frame: DataFrame) -> list[Any]:
         """The rows of a frame. ``stage`` names the job in Spark's UI and to ``progress``, which counts tasks."""
         self.session.sparkContext.setJobGroup(self._group, stage)
-        with self._watched(stage), _explained(stage):
+        with self._watched(stage), explained(stage):
             return frame.collect()
 
     def iterate(self, stage: str, frame: DataFrame) -> Iterator[Any]:
         """The same a partition at a time, for what may be large."""
         self.session.sparkContext.setJobGroup(self._group, stage)
-        with _explained(stage):
+        with explained(stage):
             yield from frame.toLocalIterator(prefetchPartitions=True)
 
     @contextmanager
@@ -49,6 +49,10 @@ class Jobs:
             watch.join()
 
     def _watch(self, stage: str, ended: threading.Event) -> None:
+        with suppress(Py4JError):  # Spark has died: whoever waits for the job is told
+            self._tell(stage, ended)
+
+    def _tell(self, stage: str, ended: threading.Event) -> None:
         tracker = self.session.sparkContext.statusTracker()
         told = (-1, -1)
         while not ended.wait(_LOOK_SECONDS):
@@ -65,12 +69,14 @@ def open_jobs(session: SparkSession, group: str, progress: Progress) -> Iterator
     try:
         yield Jobs(session, group, progress)
     except BaseException:
-        session.sparkContext.cancelJobGroup(group)
+        with suppress(Py4JError):  # where Spark itself has died, there is nothing to stop
+            session.sparkContext.cancelJobGroup(group)
         raise
 
 
 @contextmanager
-def _explained(stage: str) -> Iterator[None]:
+def explained(stage: str) -> Iterator[None]:
+    """Spark's errors as :class:`SparkJobError`, in one line."""
     try:
         yield
     except (Py4JError, PySparkException) as error:

@@ -18,7 +18,7 @@ from audit_pipeline.errors import AuditPipelineError
 from audit_pipeline.store.objects import open_store
 from audit_pipeline.transform.duplicates import EventKey, Orders, find_clashes
 
-__all__ = ["Matched", "StandingKeys", "match"]
+__all__ = ["Matched", "Matching", "StandingKeys"]
 
 #: Bytes that a task may take for the keys of its bucket at a time.
 _KEY_MEMORY: Final = 256 << 20
@@ -53,24 +53,30 @@ class StandingKeys:
             yield Piece.telling(error).batch()
 
 
-def match(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The outcome of one bucket: a :class:`Matched`. ``batches`` have its pieces' kind and payload."""
-    with scratch_folder(None) as folder:
-        files: dict[int, list[Path]] = {Kind.KEYS: [], Kind.STANDING: []}
-        for batch in batches:
-            for kind, payload in zip(batch["kind"].to_pylist(), batch["payload"], strict=True):
-                if kind == Kind.OUTCOME:  # of one who could not read what stands
-                    yield pa.RecordBatch.from_arrays([pa.array([payload.as_py()], pa.binary())], ["payload"])
-                    return
-                name = folder / f"{kind}-{len(files[kind]):06}"
-                files[kind].append(write_table(read_table(payload.as_buffer()), name))
-        clashes: list[Orders] = [np.array([], np.uint64)]
-        standing: dict[EventKey, int] = {}
-        for keys in key_groups(files[Kind.KEYS], _KEY_MEMORY):
-            here = _standing_among(keys, files[Kind.STANDING])
-            clashes.append(find_clashes(keys, here))
-            standing |= here
-        yield outcome(Matched(np.concatenate(clashes), standing))
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """Brings the keys of one bucket together."""
+
+    scratch_dir: Path | None
+
+    def run(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """A :class:`Matched`. ``batches`` have the kind and the payload of the bucket's pieces."""
+        with scratch_folder(self.scratch_dir) as folder:
+            files: dict[int, list[Path]] = {Kind.KEYS: [], Kind.STANDING: []}
+            for batch in batches:
+                for kind, payload in zip(batch["kind"].to_pylist(), batch["payload"], strict=True):
+                    if kind == Kind.OUTCOME:  # of one who could not read what stands
+                        yield pa.RecordBatch.from_arrays([pa.array([payload.as_py()], pa.binary())], ["payload"])
+                        return
+                    name = folder / f"{kind}-{len(files[kind]):06}"
+                    files[kind].append(write_table(read_table(payload.as_buffer()), name))
+            clashes: list[Orders] = [np.array([], np.uint64)]
+            standing: dict[EventKey, int] = {}
+            for keys in key_groups(files[Kind.KEYS], _KEY_MEMORY):
+                here = _standing_among(keys, files[Kind.STANDING])
+                clashes.append(find_clashes(keys, here))
+                standing |= here
+            yield outcome(Matched(np.concatenate(clashes), standing))
 
 
 def _standing_among(keys: pa.Table, files: Sequence[Path]) -> dict[EventKey, int]:

@@ -10,12 +10,13 @@
 import bisect
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
+from py4j.protocol import Py4JError
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - as Spark's users write it
@@ -24,8 +25,8 @@ from audit_pipeline.engines.plan import share_out
 from audit_pipeline.engines.run import Run, Transform
 from audit_pipeline.engines.spark.cutting import Extent, Unit, cut, pack, partition_keys
 from audit_pipeline.engines.spark.decoding import Decoding, Share
-from audit_pipeline.engines.spark.jobs import Jobs, open_jobs
-from audit_pipeline.engines.spark.matching import Matched, StandingKeys, match
+from audit_pipeline.engines.spark.jobs import Jobs, explained, open_jobs
+from audit_pipeline.engines.spark.matching import Matched, Matching, StandingKeys
 from audit_pipeline.engines.spark.pieces import OUTCOME, PIECE, Kind, outcomes_of, read_table
 from audit_pipeline.engines.spark.writing import Writing, WrittenUnit
 from audit_pipeline.engines.spill import Place
@@ -62,16 +63,19 @@ def open_transform(one: Run, session: Callable[[], SparkSession]) -> Iterator[Tr
     if not one.inputs:
         yield _NothingToRead()
         return
-    own = session().newSession()
-    own.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", _PIECES_PER_BATCH)
-    own.conf.set("spark.sql.inMemoryColumnarStorage.compressed", False)
-    # it would look at the kept pieces in a job of its own before each of ours, to plan what is planned already
-    own.conf.set("spark.sql.adaptive.enabled", False)
+    with explained("start"):
+        own = session().newSession()
+        own.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", _PIECES_PER_BATCH)
+        own.conf.set("spark.sql.inMemoryColumnarStorage.compressed", False)
+        # it would look at the kept pieces in a job of its own before each of ours, to plan what is planned already
+        own.conf.set("spark.sql.adaptive.enabled", False)
     prefix = tasks_prefix(one.scope.partition)
     with _emptied(one.lake, prefix), open_jobs(own, one.run_id, one.progress) as jobs:
         transform = _SparkTransform(one, jobs, f"{prefix}/{one.run_id}")
-        yield transform
-        transform.close()
+        try:
+            yield transform
+        finally:
+            transform.close()
 
 
 @contextmanager
@@ -133,6 +137,7 @@ class _SparkTransform:
         writing = Writing(
             lake_url=self._run.settings.lake_url,
             prefix=self._prefix,
+            scratch_dir=self._run.settings.scratch_dir,
             units=units,
             clashes=matched.clashes,
             standing=_by_unit(units, matched.standing),
@@ -151,7 +156,8 @@ class _SparkTransform:
             yield read_table(bytes(row.payload))
 
     def close(self) -> None:
-        self._pieces.unpersist()
+        with suppress(Py4JError):  # where Spark has died, its disks are gone too
+            self._pieces.unpersist()
 
     def _decoded(self) -> DataFrame:
         """The pieces of all raw objects."""
@@ -177,7 +183,8 @@ class _SparkTransform:
             standing = StandingKeys(self._run.settings.lake_url, files, self._buckets)
             keys = keys.union(self._tasks(len(files)).mapInArrow(standing.run, PIECE))
         of_bucket = keys.select("number", "kind", "payload").repartition(len(self._buckets), "number")
-        told = self._jobs.collect("match", of_bucket.select("kind", "payload").mapInArrow(match, OUTCOME))
+        matching = Matching(self._run.settings.scratch_dir)
+        told = self._jobs.collect("match", of_bucket.select("kind", "payload").mapInArrow(matching.run, OUTCOME))
         matched = list(outcomes_of(row.payload for row in told))
         standing_events: dict[EventKey, int] = {}
         for one in matched:

@@ -45,6 +45,7 @@ class Writing:
 
     lake_url: str
     prefix: str
+    scratch_dir: Path | None
     units: Sequence[Unit]
     clashes: Orders
     standing: Mapping[int, Sequence[str]]
@@ -54,7 +55,7 @@ class Writing:
         """The outcomes of the units of one task: a :class:`WrittenUnit` each, or the error that ended it."""
         try:
             lake = open_store(self.lake_url, create=True)
-            with scratch_folder(None) as folder:
+            with scratch_folder(self.scratch_dir) as folder:
                 for number, records in itertools.groupby(_records(batches), key=itemgetter(0)):
                     yield outcome(WrittenUnit(number, self._write(lake, number, records, folder)))
         except AuditPipelineError as error:
