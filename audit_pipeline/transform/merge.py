@@ -79,25 +79,26 @@ def merge_pieces(pieces: Iterator[Piece]) -> Iterator[pa.Table]:
     """The same of pieces of any runs, in the order of their first keys."""
     upcoming = next(pieces, None)
     waiting: list[pa.Table] = []
-    enough = 1.0
+    held, enough = 0.0, 1.0
     while upcoming is not None:
         (_, read), upcoming = upcoming, next(pieces, None)
         rows = read()
         if len(rows):
             waiting.append(rows)
-        if upcoming is not None and _blocks(waiting) < enough:
+            held += _blocks(rows)
+        if upcoming is not None and held < enough:
             continue
         ready, waiting = _cut(waiting, None if upcoming is None else upcoming[0])
         # where many rows share a key nothing may be ready yet: look again only once there is a good deal more
-        enough = 1 + 2 * _blocks(waiting)
+        held = sum(map(_blocks, waiting))
+        enough = 1 + 2 * held
         if ready:
             yield _combine(ready)
 
 
-def _blocks(tables: list[pa.Table]) -> float:
+def _blocks(rows: pa.Table) -> float:
     """For how many blocks there is enough."""
-    rows, size = sum(len(table) for table in tables), sum(table.nbytes for table in tables)
-    return float(max(rows / _BLOCK_ROWS, size / _BLOCK_BYTES))
+    return float(max(len(rows) / _BLOCK_ROWS, rows.nbytes / _BLOCK_BYTES))
 
 
 def _cut(tables: list[pa.Table], bound: Key | None) -> tuple[list[pa.Table], list[pa.Table]]:
