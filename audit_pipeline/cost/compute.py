@@ -33,11 +33,13 @@ _HOUR: Final = 3600
 
 #: Seconds that are billed besides the work: Fargate bills the pull of the image, the start of Dagster and the checks,
 #: Glue the start of Spark. Without an AWS account this is not measured but assumed, on the safe side: a whole run of
-#: 100,000 events, from the start of its process to its end, took 45 to 65 s on a busy machine.
-_START_SECONDS: Final = {Engine.LOCAL: Decimal(120), Engine.SPARK: Decimal(180), Engine.GLUE: Decimal(180)}
-#: Seconds for a million events: CPU seconds of one worker; wall seconds of the seed's Spark job on 2 cores, its start
-#: aside (docs/performance.md, 100K and 1M events). Glue has 8 vCPUs for its 2 DPU: it may be quicker.
-_SECONDS_A_MILLION: Final = {Engine.LOCAL: Decimal("16.2"), Engine.SPARK: Decimal("21.2"), Engine.GLUE: Decimal("21.2")}
+#: 100,000 events, from the start of its process to its end, took 45 to 65 s on a busy machine. Spark's session and
+#: Python workers took 10 s of that here (docs/scaling.md).
+_START_SECONDS: Final = {Engine.LOCAL: Decimal(120), Engine.SPARK: Decimal(130), Engine.GLUE: Decimal(180)}
+#: Seconds for a million events: CPU seconds of one local worker (docs/performance.md); wall seconds of the Spark engine
+#: on 2 cores (docs/scaling.md, from 1M to 5M events), and half of that on the 4 vCPUs of Glue's one worker that is not
+#: the driver's.
+_SECONDS_A_MILLION: Final = {Engine.LOCAL: Decimal("16.2"), Engine.SPARK: Decimal("23.9"), Engine.GLUE: Decimal("12")}
 #: Assumed likewise, of places that the product has no engine for.
 _SHELL_START_SECONDS: Final = Decimal(300)
 _LAMBDA_START_SECONDS: Final = Decimal(60)
