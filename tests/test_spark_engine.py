@@ -4,6 +4,7 @@ That its rows are those of the local engine is shown by the tests of the rules, 
 """
 
 import contextlib
+import importlib.util
 import itertools
 import json
 import os
@@ -33,14 +34,16 @@ from s3_server import s3_server
 from test_rules_property import assert_runs_as_the_oracle
 
 from audit_pipeline.cli.exits import ExitCode
-from audit_pipeline.engines import run
+from audit_pipeline.engines import open_engine, run
 from audit_pipeline.engines.spark import cutting, session, transform
 from audit_pipeline.engines.spark.cutting import Extent, Unit, cut, pack, partition_keys
 from audit_pipeline.engines.spark.decoding import Decoding
 from audit_pipeline.engines.spark.session import find_java_home
 from audit_pipeline.engines.spark.writing import Writing
 from audit_pipeline.errors import RawChangedError, SettingsError, SparkJobError
+from audit_pipeline.orchestration.engines import build_engine
 from audit_pipeline.orchestration.names import TABLE
+from audit_pipeline.settings import Settings
 from audit_pipeline.simulate import Shares, simulate
 from audit_pipeline.store.objects import open_store
 
@@ -440,7 +443,18 @@ def test_over_s3_with_requests_that_fail_the_files_are_those_of_a_folder(tmp_pat
     assert {path.split("/")[0] for path in found} == {*DATA, "auditlog_manifest", "auditlog_lock"}
 
 
-# -- Java
+# -- what a machine lacks
+
+
+def test_without_pyspark_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if "spark" in name else find_spec(name))
+    settings = Settings(_env_file=None, raw_url="raw", lake_url="lake", start_date=DAY1, engine="spark")
+    for open_it in (open_engine, build_engine):
+        with pytest.raises(
+            SettingsError, match=r"needs pyspark and dagster_pyspark: pip install 'audit-pipeline\["
+        ):
+            open_it(settings)
 
 
 def test_without_a_java_on_the_machine_the_one_from_pypi_serves(tmp_path: Path) -> None:

@@ -1,15 +1,17 @@
 """Where the transform runs: one call a partition, whatever the engine."""
 
+import importlib.util
 import uuid
 from datetime import date
 from functools import partial
 
 from audit_pipeline.engines.engine import Engine, Progress
 from audit_pipeline.engines.local import LocalEngine
+from audit_pipeline.errors import SettingsError
 from audit_pipeline.settings import Settings, glue_job_of
 from audit_pipeline.store.manifest import Manifest
 
-__all__ = ["Engine", "Progress", "open_engine", "run_partition"]
+__all__ = ["Engine", "Progress", "open_engine", "require_spark", "run_partition"]
 
 
 def run_partition(
@@ -40,6 +42,7 @@ def run_partition(
 def open_engine(settings: Settings) -> Engine:
     """The engine that the settings name."""
     if settings.engine == "spark":
+        require_spark()
         # not at the top: where the engine is another, pyspark need not be installed
         from audit_pipeline.engines.spark import SparkEngine
         from audit_pipeline.engines.spark.session import open_session
@@ -51,6 +54,16 @@ def open_engine(settings: Settings) -> Engine:
 
         return GlueEngine(glue_job_of(settings))
     return LocalEngine()
+
+
+def require_spark() -> None:
+    """:class:`SettingsError` where the packages of the Spark engine are not installed."""
+    missing = [name for name in ("pyspark", "dagster_pyspark") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise SettingsError(
+            f"AUDIT_ENGINE=spark needs {' and '.join(missing)}: pip install 'audit-pipeline[spark]', or choose another "
+            f"engine"
+        )
 
 
 def _ignore(stage: str, done: int, total: int) -> None:

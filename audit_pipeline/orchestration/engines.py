@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 import dagster as dg
 from pydantic import Field
 
-from audit_pipeline.engines import Engine
+from audit_pipeline.engines import Engine, require_spark
 from audit_pipeline.engines.local import LocalEngine
 from audit_pipeline.settings import Settings, glue_job_of
 
@@ -42,6 +42,7 @@ class GlueJobResource(EngineResource):
 
 def build_engine(settings: Settings) -> EngineResource:
     if settings.engine == "spark":
+        require_spark()
         # not at the top: where the engine is another, pyspark need not be installed
         from audit_pipeline.orchestration.spark import build_spark_engine
 
