@@ -60,18 +60,24 @@ _PIECES_PER_BATCH: Final = 8
 @contextmanager
 def open_transform(one: Run, session: Callable[[], SparkSession]) -> Iterator[Transform]:
     """The transform of a run, which leaves nothing behind but the files that were committed."""
-    if not one.inputs:
-        yield _NothingToRead()
-        return
+    with _emptied(one.lake, prefix := tasks_prefix(one.scope.partition)):
+        if one.inputs:
+            with _on_spark(one, session, f"{prefix}/{one.run_id}") as transform:
+                yield transform
+        else:
+            yield _NothingToRead()
+
+
+@contextmanager
+def _on_spark(one: Run, session: Callable[[], SparkSession], prefix: str) -> Iterator[Transform]:
     with explained("start"):
         own = session().newSession()
         own.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", _PIECES_PER_BATCH)
         own.conf.set("spark.sql.inMemoryColumnarStorage.compressed", False)
         # it would look at the kept pieces in a job of its own before each of ours, to plan what is planned already
         own.conf.set("spark.sql.adaptive.enabled", False)
-    prefix = tasks_prefix(one.scope.partition)
-    with _emptied(one.lake, prefix), open_jobs(own, one.run_id, one.progress) as jobs:
-        transform = _SparkTransform(one, jobs, f"{prefix}/{one.run_id}")
+    with open_jobs(own, one.run_id, one.progress) as jobs:
+        transform = _SparkTransform(one, jobs, prefix)
         try:
             yield transform
         finally:
