@@ -274,7 +274,8 @@ def open_store(url: str, *, create: bool = False) -> Store:
 def _credential_provider(url: str) -> Any:
     """What boto3's chain finds: profiles, and the roles of ECS, EC2 and Glue. None where the environment has the keys.
 
-    Those obstore reads by itself, and nobody waits for boto3 to start.
+    Those obstore reads by itself, and nobody waits for boto3 to start. Where there are none at all, it says so at the
+    first request.
     """
     if os.environ.get("AWS_ACCESS_KEY_ID") or os.environ.get("AWS_SECRET_ACCESS_KEY"):
         return None
@@ -283,11 +284,10 @@ def _credential_provider(url: str) -> Any:
 
     try:
         return Boto3CredentialProvider(ttl=_CREDENTIALS_TTL)
-    except (BotoCoreError, ValueError) as error:
-        raise SettingsError(
-            f"there are no credentials for {url} ({error}): set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
-            f"AWS_SECRET_ACCESS_KEY, or run with a role"
-        ) from error
+    except BotoCoreError as error:
+        raise SettingsError(f"{url} cannot be opened, for AWS's settings are wrong: {error}") from error
+    except ValueError:  # there are none
+        return None
 
 
 def _open_s3(url: str) -> Store:
