@@ -439,7 +439,7 @@ def test_close_says_of_an_event_that_was_never_sent_that_it_was_not(bus: EventBu
 
 def test_close_leaves_nothing_behind_without_saying_so(bus: EventBus) -> None:
     bus.fail(Fault(None, error=(500, "InternalException")))
-    shop = publisher(bus, close_seconds=0.2)
+    shop = publisher(bus, close_seconds=3)
     receipts = [shop.publish(order(number, number)) for number in range(5)]
     with pytest.raises(DeliveryError) as caught:
         shop.close()
