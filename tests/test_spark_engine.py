@@ -96,13 +96,14 @@ def test_days_with_every_fault_are_the_same_files_as_the_local_engines(lake: Lak
     assert leftovers(lake) == []
 
 
-def test_keys_in_many_buckets_and_tasks_find_the_same_duplicates_and_conflicts(
+def test_keys_in_many_buckets_and_pieces_in_many_parts_give_the_same_files(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deliver(lake, 1_200, shares=Shares(duplicate=0.1, conflict=0.05, late=0.05), days=2)
     local = beside(lake, "local")
-    for name in ("_BUCKET_BYTES", "_SHARE_BYTES", "_LEAST_SHARE_BYTES", "_PART_BYTES"):
+    for name in ("_BUCKET_BYTES", "_SHARE_BYTES", "_LEAST_SHARE_BYTES", "_REJECTED_BYTES"):
         monkeypatch.setattr(transform, name, 60_000)
+    monkeypatch.setattr(transform, "_PART_BYTES", 5_000)
     for day in (DAY2, DAY1):
         lake.run(day)
         local.run(day)

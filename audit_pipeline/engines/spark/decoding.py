@@ -1,5 +1,6 @@
 """The first kind of task: raw objects through the kernel, to sorted pieces of rows and of keys."""
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +19,10 @@ from audit_pipeline.transform.ownership import Scope
 
 __all__ = ["Decoding", "Share", "key_pieces"]
 
+#: Pieces of a share are numbered from its first object's place: no two of a run have the same number.
+_PIECES_SHIFT: Final = 32
+#: Keys in a piece.
+_KEY_ROWS: Final = 1 << 16
 #: Times that tell how the rows of a piece lie in it.
 _TIMES: Final = 9
 
@@ -34,7 +39,8 @@ class Share:
 class Decoding:
     """Keys are shared out to ``buckets`` by their Id, so that all events of an Id come together in one task.
 
-    A bucket is known by the number that brings it into a partition of its own.
+    A bucket is known by the number that brings it into a partition of its own. ``part_bytes``: of a piece's payload in
+    one record.
     """
 
     raw_url: str
@@ -42,6 +48,7 @@ class Decoding:
     shares: Sequence[Share]
     buckets: Sequence[int]
     batch_bytes: int
+    part_bytes: int
 
     def run(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Everything that comes of the shares with these numbers; of each, at its end, its counts."""
@@ -51,28 +58,32 @@ class Decoding:
 
     def _decode(self, share: Share) -> Iterator[pa.RecordBatch]:
         counts = Counts()
+        numbers = itertools.count(share.first_number << _PIECES_SHIFT)
         try:
             raw = open_store(self.raw_url)
             fetched = enumerate(raw.get_many(share.objects), share.first_number)
             objects = (RawObject(info.key, number, data) for number, (info, data) in fetched)
             for decoded in decode_batches(objects, self.scope, self.batch_bytes):
                 counts += decoded.counts
-                for piece in self._pieces_of(decoded):
+                for piece in self._pieces_of(decoded, numbers):
                     yield piece.batch()
         except AuditPipelineError as error:  # the store has tried again already: Spark need not
             yield Piece.telling(error).batch()
         else:
             yield Piece.telling(counts).batch()
 
-    def _pieces_of(self, decoded: Decoded) -> Iterator[Piece]:
+    def _pieces_of(self, decoded: Decoded, numbers: Iterator[int]) -> Iterator[Piece]:
         if len(decoded.rows):
             rows = sort_by_place(decoded.rows)
             for (day, source), piece in cut_to_pieces(rows):
                 first_id = piece["Id"][0].as_py()
-                yield Piece.of(Kind.ROWS, day, piece, source=source, times=_times(piece), first_id=first_id)
+                more = {"source": source, "times": _times(piece), "first_id": first_id}
+                yield from Piece.of(Kind.ROWS, day, piece, piece=next(numbers), **more).parts(self.part_bytes)
             yield from key_pieces(Kind.KEYS, event_keys(rows), self.buckets)
         if len(decoded.rejected):
-            yield Piece.of(Kind.REJECTED, decoded.rejected["order"][0].as_py(), decoded.rejected)
+            first_order = decoded.rejected["order"][0].as_py()
+            rejected = Piece.of(Kind.REJECTED, first_order, decoded.rejected, piece=next(numbers))
+            yield from rejected.parts(self.part_bytes)
 
 
 def _times(piece: pa.Table) -> list[int]:
@@ -84,11 +95,8 @@ def _times(piece: pa.Table) -> list[int]:
 
 def key_pieces(kind: Kind, keys: pa.Table, buckets: Sequence[int]) -> Iterator[Piece]:
     """Keys (a table with a column ``Id``) in their buckets."""
-    if len(buckets) == 1:
-        yield Piece.of(kind, buckets[0], keys)
-        return
-    hashes = hash_ids(keys["Id"]) % len(buckets)
+    hashes = hash_ids(keys["Id"]) % len(buckets) if len(buckets) > 1 else None
     for place, bucket in enumerate(buckets):
-        chosen = keys.filter(pa.array(hashes == place))
-        if len(chosen):
-            yield Piece.of(kind, bucket, chosen)
+        chosen = keys if hashes is None else keys.filter(pa.array(hashes == place))
+        for start in range(0, len(chosen), _KEY_ROWS):
+            yield Piece.of(kind, bucket, chosen.slice(start, _KEY_ROWS))

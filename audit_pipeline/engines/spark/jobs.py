@@ -5,14 +5,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from py4j.protocol import Py4JError
+from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from audit_pipeline.engines.engine import Progress
 from audit_pipeline.errors import SparkJobError
 
-__all__ = ["Jobs", "explained", "open_jobs"]
+__all__ = ["DEAD", "Jobs", "explained", "open_jobs"]
+
+#: What calls raise when Spark's JVM has died.
+DEAD: Final = (Py4JError, ConnectionError)
 
 _LOOK_SECONDS: Final = 0.5
 
@@ -27,14 +30,14 @@ class Jobs:
 
     def collect(self, stage: str, frame: DataFrame) -> list[Any]:
         """The rows of a frame. ``stage`` names the job in Spark's UI and to ``progress``, which counts tasks."""
-        self.session.sparkContext.setJobGroup(self._group, stage)
-        with self._watched(stage), explained(stage):
+        with explained(stage), self._watched(stage):
+            self.session.sparkContext.setJobGroup(self._group, stage)
             return frame.collect()
 
     def iterate(self, stage: str, frame: DataFrame) -> Iterator[Any]:
         """The same a partition at a time, for what may be large."""
-        self.session.sparkContext.setJobGroup(self._group, stage)
         with explained(stage):
+            self.session.sparkContext.setJobGroup(self._group, stage)
             yield from frame.toLocalIterator(prefetchPartitions=True)
 
     @contextmanager
@@ -49,7 +52,7 @@ class Jobs:
             watch.join()
 
     def _watch(self, stage: str, ended: threading.Event) -> None:
-        with suppress(Py4JError):  # Spark has died: whoever waits for the job is told
+        with suppress(*DEAD):  # whoever waits for the job is told
             self._tell(stage, ended)
 
     def _tell(self, stage: str, ended: threading.Event) -> None:
@@ -67,9 +70,10 @@ class Jobs:
 def open_jobs(session: SparkSession, group: str, progress: Progress) -> Iterator[Jobs]:
     """Whatever ends the run, its jobs end with it."""
     try:
-        yield Jobs(session, group, progress)
+        with explained("go on"):
+            yield Jobs(session, group, progress)
     except BaseException:
-        with suppress(Py4JError):  # where Spark itself has died, there is nothing to stop
+        with suppress(*DEAD):  # there is nothing to stop
             session.sparkContext.cancelJobGroup(group)
         raise
 
@@ -79,8 +83,13 @@ def explained(stage: str) -> Iterator[None]:
     """Spark's errors as :class:`SparkJobError`, in one line."""
     try:
         yield
-    except (Py4JError, PySparkException) as error:
+    except (Py4JJavaError, PySparkException) as error:
         raise SparkJobError(f"Spark could not {stage}: {_in_one_line(error)}") from error
+    except DEAD as error:
+        raise SparkJobError(
+            f"Spark could not {stage}, for its JVM has died: it has said why, if it could. Often its memory is too "
+            f"little (spark.driver.memory)"
+        ) from error
 
 
 def _in_one_line(error: Exception) -> str:

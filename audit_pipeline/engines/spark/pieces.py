@@ -1,18 +1,21 @@
 """What passes between Spark's tasks: few large records, each a table of rows, keys or rejected texts in Arrow's format.
 
 Spark moves, keeps and sorts the records; it never looks into their payload. A row of its own for each row of the log
-would be written out and read in by the JVM at every step, for nothing.
+would be written out and read in by the JVM at every step, for nothing. But the JVM has a record in memory many times
+over: where a payload is large, of an object that cannot be read or of a change of many megabytes, it goes in parts.
 """
 
+import itertools
 import pickle
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
+from operator import itemgetter
 from typing import Any, Final
 
 import pyarrow as pa
 
-__all__ = ["OUTCOME", "PIECE", "Kind", "Piece", "outcome", "outcomes_of", "read_table", "table_bytes"]
+__all__ = ["OUTCOME", "PIECE", "Kind", "Piece", "join_parts", "outcome", "outcomes_of", "read_table"]
 
 
 class Kind(IntEnum):
@@ -26,10 +29,11 @@ class Kind(IntEnum):
 
 
 #: Spark's schema of pieces. ``number`` is the day of rows, the bucket of keys, the first order of what was rejected.
-#: ``times`` (ms) and ``first_id`` are of rows: see :class:`audit_pipeline.engines.spark.cutting.Extent`.
+#: ``times`` (ms) and ``first_id`` are of rows: see :class:`audit_pipeline.engines.spark.cutting.Extent`. ``piece`` is
+#: the same in all parts of a piece of rows or rejected texts, and in no other; ``part`` is from 0.
 PIECE: Final = (
     "kind tinyint, number bigint, source string, times array<bigint>, first_id string, "
-    "rows bigint, size bigint, payload binary"
+    "rows bigint, size bigint, piece bigint, part int, payload binary"
 )
 #: Spark's schema of what a task has to tell: any object, pickled.
 OUTCOME: Final = "payload binary"
@@ -43,6 +47,8 @@ _ARROW: Final = pa.schema(
         ("first_id", pa.string()),
         ("rows", pa.int64()),
         ("size", pa.int64()),
+        ("piece", pa.int64()),
+        ("part", pa.int32()),
         ("payload", pa.binary()),
     ]
 )
@@ -58,6 +64,8 @@ class Piece:
     kind: Kind
     number: int
     payload: bytes
+    piece: int = 0
+    part: int = 0
     rows: int = 0
     size: int = 0
     source: str | None = None
@@ -66,18 +74,30 @@ class Piece:
 
     @classmethod
     def of(cls, kind: Kind, number: int, table: pa.Table, **more: Any) -> "Piece":
-        return cls(kind, number, table_bytes(table), rows=len(table), size=table.nbytes, **more)
+        return cls(kind, number, _table_bytes(table), rows=len(table), size=table.nbytes, **more)
 
     @classmethod
     def telling(cls, told: object) -> "Piece":
         """What a task has to tell."""
         return cls(Kind.OUTCOME, 0, pickle.dumps(told))
 
+    def parts(self, size: int) -> Iterator["Piece"]:
+        """The piece with its payload in parts of so many bytes; :func:`join_parts` puts them together."""
+        for part, start in enumerate(range(0, len(self.payload), size)):
+            yield replace(self, part=part, payload=self.payload[start : start + size])
+
     def batch(self) -> pa.RecordBatch:
         return pa.RecordBatch.from_arrays([pa.array([getattr(self, f.name)], f.type) for f in _ARROW], schema=_ARROW)
 
 
-def table_bytes(table: pa.Table) -> bytes:
+def join_parts(records: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+    """Records whose last column is the payload: such as follow each other and are the same but for it, as one."""
+    for key, parts in itertools.groupby(records, key=itemgetter(slice(-1))):
+        first, *more = (record[-1] for record in parts)
+        yield (*key, b"".join([first, *more]) if more else first)
+
+
+def _table_bytes(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema, options=_OPTIONS) as writer:
         writer.write_table(table.combine_chunks())

@@ -8,6 +8,7 @@
 """
 
 import bisect
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -16,7 +17,6 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
-from py4j.protocol import Py4JError
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - as Spark's users write it
@@ -25,9 +25,9 @@ from audit_pipeline.engines.plan import share_out
 from audit_pipeline.engines.run import Run, Transform
 from audit_pipeline.engines.spark.cutting import Extent, Unit, cut, pack, partition_keys
 from audit_pipeline.engines.spark.decoding import Decoding, Share
-from audit_pipeline.engines.spark.jobs import Jobs, explained, open_jobs
+from audit_pipeline.engines.spark.jobs import DEAD, Jobs, explained, open_jobs
 from audit_pipeline.engines.spark.matching import Matched, Matching, StandingKeys
-from audit_pipeline.engines.spark.pieces import OUTCOME, PIECE, Kind, outcomes_of, read_table
+from audit_pipeline.engines.spark.pieces import OUTCOME, PIECE, Kind, join_parts, outcomes_of, read_table
 from audit_pipeline.engines.spark.writing import Writing, WrittenUnit
 from audit_pipeline.engines.spill import Place
 from audit_pipeline.engines.standing import StandingFile
@@ -51,8 +51,19 @@ _BUCKET_BYTES: Final = 64 << 20
 _TASK_BYTES: Final = 256 << 20
 #: Bytes of decoded rows that a task sorts at a time.
 _BATCH_BYTES: Final = 32 << 20
+#: Bytes of a piece's payload in one record; most have less.
+_PART_BYTES: Final = 4 << 20
 #: Bytes of rejected texts that come to the driver at a time.
-_PART_BYTES: Final = 64 << 20
+_REJECTED_BYTES: Final = 64 << 20
+#: Where a unit is written, and what of: columns, with Spark's types.
+_PLAN: Final = {
+    "unit": "int",
+    "task": "bigint",
+    "day": "bigint",
+    "place": "string",
+    "start": "bigint",
+    "end": "bigint",
+}
 #: Pieces that Spark hands to a task at a time; each is a MiB, where rows are of the usual size.
 _PIECES_PER_BATCH: Final = 8
 
@@ -121,9 +132,10 @@ class _SparkTransform:
         self._pieces = self._decoded().persist(StorageLevel.DISK_ONLY)
 
     def decode(self) -> tuple[Counts, set[int]]:
-        known = ("kind", "number", "source", "times", "rows", "size")
+        known = ("kind", "number", "source", "times", "rows", "size", "part")
         told = f"if(kind = {Kind.OUTCOME:d}, payload, null) AS payload"
-        found = self._jobs.collect("decode", self._pieces.where(f"kind != {Kind.KEYS:d}").selectExpr(*known, told))
+        pieces = self._pieces.where(f"kind = {Kind.OUTCOME:d} OR kind != {Kind.KEYS:d} AND part = 0")
+        found = self._jobs.collect("decode", pieces.selectExpr(*known, told))
         counts = Counts()
         for of_share in outcomes_of(row.payload for row in found if row.kind == Kind.OUTCOME):
             counts += of_share
@@ -156,13 +168,15 @@ class _SparkTransform:
     def rejected(self) -> Iterator[pa.Table]:
         if not self._rejected_bytes:
             return
-        pieces = self._of(Kind.REJECTED).select("number", "payload")
-        parts = pieces.repartitionByRange(1 + self._rejected_bytes // _PART_BYTES, "number")
-        for row in self._jobs.iterate("quarantine", parts.sortWithinPartitions("number")):
-            yield read_table(bytes(row.payload))
+        # pieces follow the order of the objects, as their numbers do
+        parts = self._of(Kind.REJECTED).select("piece", "part", "payload")
+        parts = parts.repartitionByRange(1 + self._rejected_bytes // _REJECTED_BYTES, "piece", "part")
+        rows = self._jobs.iterate("quarantine", parts.sortWithinPartitions("piece", "part"))
+        for _, payload in join_parts((row.piece, bytes(row.payload)) for row in rows):
+            yield read_table(payload)
 
     def close(self) -> None:
-        with suppress(Py4JError):  # where Spark has died, its disks are gone too
+        with suppress(*DEAD):  # its disks are gone too
             self._pieces.unpersist()
 
     def _decoded(self) -> DataFrame:
@@ -180,6 +194,7 @@ class _SparkTransform:
             shares=shares,
             buckets=self._buckets,
             batch_bytes=_BATCH_BYTES,
+            part_bytes=_PART_BYTES,
         )
         return self._tasks(len(shares)).mapInArrow(decoding.run, PIECE)
 
@@ -202,21 +217,21 @@ class _SparkTransform:
         size = sum(unit.size for unit in units)
         tasks = min(len(units), max(self._cores * _TASKS_PER_CORE, size // _TASK_BYTES))
         keys = partition_keys(tasks)
-        where = [
-            (number, keys[task], *unit.place, unit.start, unit.end)
+        plan = [
+            dict(zip(_PLAN, (number, keys[task], *unit.place, unit.start, unit.end), strict=True))
             for number, (unit, task) in enumerate(zip(units, pack(units, tasks), strict=True))
         ]
-        plan = self._spark.createDataFrame(
-            where, "unit int, task bigint, day bigint, place string, start bigint, end bigint"
-        )
+        # a frame of Python's rows would take Python tasks, in a job of its own
+        schema = ", ".join(f"{name} {kind}" for name, kind in _PLAN.items())
+        told = self._spark.range(1).select(F.inline(F.from_json(F.lit(json.dumps(plan)), f"array<struct<{schema}>>")))
         is_in_unit = F.expr("number = day AND source = place AND times[0] < end AND element_at(times, -1) >= start")
         return (
             self._of(Kind.ROWS)
-            .join(F.broadcast(plan), is_in_unit)
-            .selectExpr("task", "unit", "times[0] AS first_ms", "first_id", "payload")
+            .join(F.broadcast(told), is_in_unit)
+            .selectExpr("task", "unit", "times[0] AS first_ms", "first_id", "piece", "part", "payload")
             .repartition(tasks, "task")
-            .sortWithinPartitions("unit", "first_ms", "first_id")
-            .select("unit", "first_ms", "first_id", "payload")
+            .sortWithinPartitions("unit", "first_ms", "first_id", "piece", "part")
+            .select("unit", "first_ms", "first_id", "piece", "payload")
         )
 
     def _of(self, kind: Kind) -> DataFrame:

@@ -9,12 +9,12 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark import TaskContext
 
 from audit_pipeline.engines.spark.cutting import Unit
-from audit_pipeline.engines.spark.pieces import outcome, read_table
+from audit_pipeline.engines.spark.pieces import join_parts, outcome, read_table
 from audit_pipeline.engines.spill import scratch_folder
 from audit_pipeline.engines.standing import StandingFile, StandingRun
 from audit_pipeline.engines.writing import PlacedFile, Written, write_blocks
@@ -25,8 +25,8 @@ from audit_pipeline.transform.merge import Piece, merge_pieces, pieces_of
 
 __all__ = ["Writing", "WrittenUnit"]
 
-#: (unit, first time in ms, first Id, payload) of a piece of rows, as Spark has sorted them.
-_Record = tuple[int, int, str, pa.Buffer]
+#: (unit, first time in ms, first Id, number, payload) of a piece of rows, as Spark has sorted them.
+_Record = tuple[int, int, str, int, bytes | pa.Buffer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Writing:
         try:
             lake = open_store(self.lake_url, create=True)
             with scratch_folder(self.scratch_dir) as folder:
-                for number, records in itertools.groupby(_records(batches), key=itemgetter(0)):
+                for number, records in itertools.groupby(join_parts(_parts(batches)), key=itemgetter(0)):
                     yield outcome(WrittenUnit(number, self._write(lake, number, records, folder)))
         except AuditPipelineError as error:
             yield outcome(error)
@@ -80,19 +80,20 @@ class Writing:
         return replace(file, staged=key)
 
 
-def _records(batches: Iterable[pa.RecordBatch]) -> Iterator[_Record]:
+def _parts(batches: Iterable[pa.RecordBatch]) -> Iterator[_Record]:
     for batch in batches:
-        columns = (batch[name].to_pylist() for name in ("unit", "first_ms", "first_id"))
+        columns = (batch[name].to_pylist() for name in ("unit", "first_ms", "first_id", "piece"))
         yield from zip(*columns, (payload.as_buffer() for payload in batch["payload"]), strict=True)
 
 
 def _pieces(records: Iterable[_Record], unit: Unit) -> Iterator[Piece]:
-    for _, first_ms, first_id, payload in records:
+    for _, first_ms, first_id, _, payload in records:
         yield (first_ms, first_id), partial(_read, payload, unit)
 
 
-def _read(payload: pa.Buffer, unit: Unit) -> pa.Table:
+def _read(payload: bytes | pa.Buffer, unit: Unit) -> pa.Table:
     """The rows of a piece that belong to the unit."""
     rows = read_table(payload)
-    times = rows["Timestamp"].cast(pa.int64())
-    return rows.filter(pc.and_(pc.greater_equal(times, unit.start), pc.less(times, unit.end)))
+    times = rows["Timestamp"].to_numpy().view(np.int64)
+    first, end = np.searchsorted(times, (unit.start, unit.end)).tolist()
+    return rows.slice(first, end - first)
