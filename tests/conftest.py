@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 from typing import Any, Final
 
+import boto3
 import pytest
 from hypothesis import HealthCheck, settings
 from lake import Lake
@@ -84,6 +85,12 @@ def _is_long(item: pytest.Item) -> bool:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "lake" in metafunc.fixturenames and getattr(metafunc.module, "ON_EVERY_ENGINE", False):
         metafunc.parametrize("lake", ["local", "spark"], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def no_keys_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """boto3's default session keeps the keys that it found first, and the next server refuses them."""
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from audit_pipeline.transform.ownership import Scope
 
 __all__ = ["Decoding", "Share", "key_pieces"]
 
-#: Pieces of a share are numbered from its first object's place: no two of a run have the same number.
+#: Pieces of a share are numbered from its first object's place: in the order of delivery, and no two the same.
 _PIECES_SHIFT: Final = 32
 #: Keys in a piece.
 _KEY_ROWS: Final = 1 << 16
@@ -81,9 +81,7 @@ class Decoding:
                 yield from Piece.of(Kind.ROWS, day, piece, piece=next(numbers), **more).parts(self.part_bytes)
             yield from key_pieces(Kind.KEYS, event_keys(rows), self.buckets)
         if len(decoded.rejected):
-            first_order = decoded.rejected["order"][0].as_py()
-            rejected = Piece.of(Kind.REJECTED, first_order, decoded.rejected, piece=next(numbers))
-            yield from rejected.parts(self.part_bytes)
+            yield from Piece.of(Kind.REJECTED, 0, decoded.rejected, piece=next(numbers)).parts(self.part_bytes)
 
 
 def _times(piece: pa.Table) -> list[int]:

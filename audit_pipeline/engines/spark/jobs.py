@@ -87,8 +87,8 @@ def explained(stage: str) -> Iterator[None]:
         raise SparkJobError(f"Spark could not {stage}: {_in_one_line(error)}") from error
     except DEAD as error:
         raise SparkJobError(
-            f"Spark could not {stage}, for its JVM has died: it has said why, if it could. Often its memory is too "
-            f"little (spark.driver.memory)"
+            f"Spark could not {stage}: {_in_one_line(error)}. It seems that its JVM has died, which says why on stderr "
+            f"where it can; often its memory is too little (spark.driver.memory)"
         ) from error
 
 

@@ -28,7 +28,7 @@ class Kind(IntEnum):
     OUTCOME = 5
 
 
-#: Spark's schema of pieces. ``number`` is the day of rows, the bucket of keys, the first order of what was rejected.
+#: Spark's schema of pieces. ``number`` is the day of rows, or the bucket of keys.
 #: ``times`` (ms) and ``first_id`` are of rows: see :class:`audit_pipeline.engines.spark.cutting.Extent`. ``piece`` is
 #: the same in all parts of a piece of rows or rejected texts, and in no other; ``part`` is from 0.
 PIECE: Final = (
