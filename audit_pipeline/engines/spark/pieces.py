@@ -28,9 +28,9 @@ class Kind(IntEnum):
     OUTCOME = 5
 
 
-#: Spark's schema of pieces. ``number`` is the day of rows, or the bucket of keys.
-#: ``times`` (ms) and ``first_id`` are of rows: see :class:`audit_pipeline.engines.spark.cutting.Extent`. ``piece`` is
-#: the same in all parts of a piece of rows or rejected texts, and in no other; ``part`` is from 0.
+#: Spark's schema of pieces. ``number`` is the day of rows, or the bucket of keys. ``times`` (ms) and ``first_id`` are
+#: of rows: see :class:`audit_pipeline.engines.spark.cutting.Extent`. ``piece`` is the same in all parts of a piece of
+#: rows or of rejected texts, and in no other; ``part`` is from 0.
 PIECE: Final = (
     "kind tinyint, number bigint, source string, times array<bigint>, first_id string, "
     "rows bigint, size bigint, piece bigint, part int, payload binary"
