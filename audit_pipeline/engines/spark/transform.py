@@ -134,7 +134,7 @@ class _SparkTransform:
     def decode(self) -> tuple[Counts, set[int]]:
         known = ("kind", "number", "source", "times", "rows", "size", "part")
         told = f"if(kind = {Kind.OUTCOME:d}, payload, null) AS payload"
-        pieces = self._pieces.where(f"kind = {Kind.OUTCOME:d} OR kind != {Kind.KEYS:d} AND part = 0")
+        pieces = self._pieces.where(f"kind != {Kind.KEYS:d} AND part = 0")
         found = self._jobs.collect("decode", pieces.selectExpr(*known, told))
         counts = Counts()
         for of_share in outcomes_of(row.payload for row in found if row.kind == Kind.OUTCOME):
@@ -217,17 +217,18 @@ class _SparkTransform:
         size = sum(unit.size for unit in units)
         tasks = min(len(units), max(self._cores * _TASKS_PER_CORE, size // _TASK_BYTES))
         keys = partition_keys(tasks)
-        plan = [
+        places = [
             dict(zip(_PLAN, (number, keys[task], *unit.place, unit.start, unit.end), strict=True))
             for number, (unit, task) in enumerate(zip(units, pack(units, tasks), strict=True))
         ]
         # a frame of Python's rows would take Python tasks, in a job of its own
         schema = ", ".join(f"{name} {kind}" for name, kind in _PLAN.items())
-        told = self._spark.range(1).select(F.inline(F.from_json(F.lit(json.dumps(plan)), f"array<struct<{schema}>>")))
+        read = F.from_json(F.lit(json.dumps(places)), f"array<struct<{schema}>>")
+        plan = self._spark.range(1).select(F.inline(read))
         is_in_unit = F.expr("number = day AND source = place AND times[0] < end AND element_at(times, -1) >= start")
         return (
             self._of(Kind.ROWS)
-            .join(F.broadcast(told), is_in_unit)
+            .join(F.broadcast(plan), is_in_unit)
             .selectExpr("task", "unit", "times[0] AS first_ms", "first_id", "piece", "part", "payload")
             .repartition(tasks, "task")
             .sortWithinPartitions("unit", "first_ms", "first_id", "piece", "part")
