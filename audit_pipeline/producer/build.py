@@ -1,6 +1,6 @@
 """From what an application says to an entry: checked as strictly as the pipeline reads, with its id minted.
 
-Whatever is accepted here becomes rows, none of it quarantined; ``tests/test_producer_property.py`` holds it to the
+Whatever is accepted here becomes rows, none of it quarantined; ``tests/producer/test_property.py`` holds it to the
 pipeline's own reader.
 """
 

@@ -1,7 +1,7 @@
 """Athena's SQL into DuckDB's: only what means the same in both, and only the tables of this database.
 
 sqlglot writes the tree in DuckDB's dialect. Where that would give another result than Athena, the tree is changed here,
-or refused with a word on what to write instead: ``tests/test_adhoc.py`` holds both engines to the same answers.
+or refused with a word on what to write instead: ``tests/query/test_adhoc.py`` holds both engines to the same answers.
 What is not listed here is refused too: no file, setting or function that nobody thought of is within reach.
 """
 

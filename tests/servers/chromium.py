@@ -1,0 +1,79 @@
+"""Debian's Chromium for tests, driven through Playwright, and the pictures that it takes on the way."""
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from tests.support.paths import REPOSITORY
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+#: Of the window, and so of every picture.
+SIZE: Final = (1400, 900)
+
+#: Playwright's own browsers cannot be had from a package registry; Debian's can.
+_NAMES: Final = ("chromium", "chromium-browser")
+_ARGUMENTS: Final = ("--no-sandbox", "--disable-gpu", "--disable-quic")
+#: Two cores may be at work for ten others while a page loads.
+_PATIENCE_MS: Final = 60_000
+
+
+def require_chromium() -> str:
+    """Its program. Skip the test where a part is missing. CI must have them all, as with Trino."""
+    program = next(filter(None, map(shutil.which, _NAMES)), None)
+    missing = [] if program else ["there is no Chromium on the PATH: run 'make chromium', as root"]
+    if importlib.util.find_spec("playwright") is None:
+        missing.append("the Python package playwright is not installed")
+    if program is None or missing:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("; ".join(missing))
+    return program
+
+
+@contextmanager
+def browser_page(program: str) -> Iterator["Page"]:
+    """An empty page in a browser that knows nothing of an earlier one."""
+    from playwright.sync_api import sync_playwright  # not above: a user may do without, see require_chromium
+
+    width, height = SIZE
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=_ARGUMENTS)
+        try:
+            page = browser.new_page(viewport={"width": width, "height": height}, timezone_id="UTC", locale="en-US")
+            page.set_default_timeout(_PATIENCE_MS)
+            yield page
+        finally:
+            browser.close()
+
+
+@contextmanager
+def pictured(page: "Page", name: str) -> Iterator[None]:
+    """Keeps a picture of how the page looks at the end, be it good or not."""
+    folder = artifacts_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    good, bad = folder / f"{name}.png", folder / f"{name}-failed.png"
+    for picture in (good, bad):
+        picture.unlink(missing_ok=True)
+    try:
+        yield
+    except BaseException:
+        page.screenshot(path=bad)
+        raise
+    page.screenshot(path=good)
+
+
+def publish(name: str, as_name: str) -> None:
+    """Makes the picture one of the documents', if ``AUDIT_UPDATE_IMAGES=1`` asks for that."""
+    if os.environ.get("AUDIT_UPDATE_IMAGES") == "1":
+        shutil.copyfile(artifacts_folder() / f"{name}.png", REPOSITORY / "docs" / "images" / as_name)
+
+
+def artifacts_folder() -> Path:
+    """Where pictures and logs are kept: ``AUDIT_TEST_ARTIFACTS``, or a folder that git ignores."""
+    return Path(os.environ.get("AUDIT_TEST_ARTIFACTS") or REPOSITORY / ".artifacts" / "ui")

@@ -1,0 +1,166 @@
+"""EventBridge's PutEvents for tests: a server on this machine that an unchanged boto3 client takes for EventBridge.
+
+It keeps to what PutEvents promises: JSON 1.1, 1 to 10 entries, less than 1 MB by the documented counting, an outcome
+for each entry in a request that may succeed in part, an ``id`` of the bus's own for every copy of an event. What it
+accepts it delivers to its targets as the envelope that EventBridge makes, in order and once. Faults are asked for.
+"""
+
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from tests.servers.json_http import JsonService, Refused, Reset
+
+__all__ = ["ACCOUNT", "REGION", "EventBus", "Fault"]
+
+ACCOUNT: Final = "123456789012"
+REGION: Final = "us-east-1"
+MAX_ENTRIES: Final = 10
+MAX_BYTES: Final = 1_048_576
+_TIME_BYTES: Final = 14
+_REQUIRED: Final = ("Source", "DetailType", "Detail")
+
+_Json = dict[str, Any]
+#: Gets each event that the bus accepts, as the text that EventBridge hands to a target of a rule.
+Target = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What happens to requests, ``times`` times (None: always), where ``only`` says so of the request's entries."""
+
+    times: int | None = 1
+    #: (HTTP status, code) of the answer to the whole request.
+    error: tuple[int, str] | None = None
+    #: The connection is reset before anything is taken.
+    reset: bool = False
+    #: The entries are taken, and the connection is reset before the answer.
+    lost_answer: bool = False
+    #: Code of the entries that fail, and which they are: by default, all of the request.
+    entry_code: str | None = None
+    entries: Callable[[_Json], bool] = lambda entry: True
+    #: Seconds until the answer.
+    latency: float = 0.0
+    only: Callable[[Sequence[_Json]], bool] = lambda entries: True
+
+
+@dataclass
+class EventBus(JsonService):
+    """A bus. ``envelopes`` are the texts of what it accepted, in order; ``requests`` what it was sent, taken or not."""
+
+    name: str = "audit"
+    targets: list[Target] = field(default_factory=list)
+    envelopes: list[str] = field(default_factory=list)
+    requests: list[list[_Json]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+        self._faults: list[tuple[Fault, list[int]]] = []
+
+    def fail(self, *faults: Fault) -> None:
+        """From now on, in place of the faults that were asked for before; the first that fits a request hits it."""
+        with self._lock:
+            self._faults = [(fault, [0]) for fault in faults]
+
+    @property
+    def details(self) -> list[Any]:
+        """The parsed ``detail`` of each accepted event, in order."""
+        return [json.loads(text)["detail"] for text in list(self.envelopes)]
+
+    # One request
+
+    def answer(self, operation: str, request: _Json) -> _Json:
+        if operation != "PutEvents":
+            raise Refused("UnknownOperationException", "only PutEvents is known here")
+        entries = request.get("Entries")
+        if not isinstance(entries, list) or not 1 <= len(entries) <= MAX_ENTRIES:
+            raise Refused(
+                "ValidationException",
+                f"Value at 'entries' failed to satisfy constraint: Member must have length from 1 to {MAX_ENTRIES}",
+            )
+        fault = self._fault_for(entries)
+        if fault and fault.latency:
+            time.sleep(fault.latency)
+        if fault and fault.error:
+            status, code = fault.error
+            raise Refused(code, "a fault that the test asked for", status)
+        if sum(map(_size, entries)) >= MAX_BYTES:
+            raise Refused("ValidationException", "Total size of the entries in the request is over the limit.")
+        if fault and fault.reset:
+            raise Reset
+        with self._lock:
+            results = [self._take(entry, fault) for entry in entries]
+        if fault and fault.lost_answer:
+            raise Reset
+        return {"FailedEntryCount": sum("ErrorCode" in result for result in results), "Entries": results}
+
+    def _fault_for(self, entries: list[_Json]) -> Fault | None:
+        with self._lock:
+            self.requests.append(entries)
+            for fault, used in self._faults:
+                if (fault.times is None or used[0] < fault.times) and fault.only(entries):
+                    used[0] += 1
+                    return fault
+        return None
+
+    def _take(self, entry: _Json, fault: Fault | None) -> _Json:
+        if fault and fault.entry_code and fault.entries(entry):
+            return {"ErrorCode": fault.entry_code, "ErrorMessage": "a fault that the test asked for"}
+        if missing := [name for name in _REQUIRED if not entry.get(name)]:
+            return {"ErrorCode": "InvalidArgument", "ErrorMessage": f"Parameter {missing[0]} is not valid."}
+        if not _is_object(entry["Detail"]):
+            return {"ErrorCode": "MalformedDetail", "ErrorMessage": "Detail is malformed."}
+        if entry["Source"].startswith("aws."):
+            return {"ErrorCode": "NotAuthorizedForSourceException", "ErrorMessage": "Not authorized for the source."}
+        if entry.get("EventBusName", "default").rsplit("/", 1)[-1] != self.name:
+            return {"ErrorCode": "InvalidArgument", "ErrorMessage": "The event bus does not exist."}
+        event_id = str(uuid.uuid4())
+        envelope = _envelope(entry, event_id)
+        self.envelopes.append(envelope)
+        for target in self.targets:
+            target(envelope)
+        return {"EventId": event_id}
+
+
+def _size(entry: _Json) -> int:
+    texts = [entry.get("Source", ""), entry.get("DetailType", ""), entry.get("Detail", ""), *entry.get("Resources", [])]
+    return sum(len(text.encode()) for text in texts) + (_TIME_BYTES if "Time" in entry else 0)
+
+
+def _is_object(detail: str) -> bool:
+    """Whether PutEvents takes the detail: an object, with whole numbers within 64 bits."""
+    try:
+        parsed = json.loads(detail, parse_int=_int64, parse_constant=_no_constant)
+    except ValueError:
+        return False
+    return isinstance(parsed, dict)
+
+
+def _int64(digits: str) -> int:
+    number = int(digits)
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"{digits} is beyond 64 bits")
+    return number
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _envelope(entry: _Json, event_id: str) -> str:
+    head = {
+        "version": "0",
+        "id": event_id,
+        "detail-type": entry["DetailType"],
+        "source": entry["Source"],
+        "account": ACCOUNT,
+        "time": f"{datetime.fromtimestamp(entry.get('Time', time.time()), UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "region": REGION,
+        "resources": entry.get("Resources", []),
+    }
+    return f'{json.dumps(head, ensure_ascii=False, separators=(",", ":"))[:-1]},"detail":{entry["Detail"]}}}'

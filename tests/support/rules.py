@@ -1,0 +1,37 @@
+"""What the tests of the rules share."""
+
+import json
+from typing import Any
+
+from tests.support.lake import (
+    DAY1,
+    Lake,
+    Record,
+    key,
+)
+
+BOM = "\ufeff"
+
+
+def read(lake: Lake, data: str | bytes, *, hour: int = 10) -> Record:
+    """Deliver one object on the first day, run that day, and give what the manifest counts of events."""
+    lake.write(key(DAY1, hour), data)
+    lake.run()
+    return lake.manifest()["events"]
+
+
+def lines(*texts: str) -> str:
+    return "\n".join(texts) + "\n"
+
+
+def raws(records: list[Record]) -> list[str]:
+    return [record["Raw"].decode() for record in records]
+
+
+def only(items: list[Any]) -> Any:
+    (item,) = items
+    return item
+
+
+def pretty(text: str) -> str:
+    return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
