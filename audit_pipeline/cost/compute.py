@@ -34,11 +34,11 @@ _HOUR: Final = 3600
 #: Seconds that are billed besides the work: Fargate bills the pull of the image, the start of Dagster and the checks,
 #: Glue the start of Spark. Without an AWS account this is not measured but assumed, on the safe side: a whole run of
 #: 100,000 events, from the start of its process to its end, took 45 to 65 s on a busy machine. Spark's session and
-#: Python workers took 10 s of that here (docs/scaling.md).
+#: Python workers took 10 s of that here (docs/operate/scaling.md).
 _START_SECONDS: Final = {Engine.LOCAL: Decimal(120), Engine.SPARK: Decimal(130), Engine.GLUE: Decimal(180)}
-#: Seconds for a million events: CPU seconds of one local worker (docs/performance.md); wall seconds of the Spark engine
-#: on 2 cores (docs/scaling.md, from 1M to 5M events), and half of that on the 4 vCPUs of Glue's one worker that is not
-#: the driver's.
+#: Seconds for a million events: CPU seconds of one local worker (docs/develop/performance.md); wall seconds of the
+#: Spark engine on 2 cores (docs/operate/scaling.md, from 1M to 5M events), and half of that on the 4 vCPUs of Glue's
+#: one worker that is not the driver's.
 _SECONDS_A_MILLION: Final = {Engine.LOCAL: Decimal("16.2"), Engine.SPARK: Decimal("18.3"), Engine.GLUE: Decimal("9.2")}
 #: Assumed likewise, of places that the product has no engine for.
 _SHELL_START_SECONDS: Final = Decimal(300)

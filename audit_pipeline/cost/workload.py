@@ -51,7 +51,7 @@ _SWEPT_DAYS: Final = 27
 
 #: Athena queries in a month: the seed gives no number, and 1,000 is what the comparison with it assumes.
 _QUERIES: Final = 1000
-#: A query of a week reads 0.8 to 1.3 % of its bytes (docs/performance.md) for a page.
+#: A query of a week reads 0.8 to 1.3 % of its bytes (docs/develop/performance.md) for a page.
 _WEEK_SHARE: Final = Decimal("0.013")
 
 

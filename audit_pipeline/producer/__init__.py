@@ -1,4 +1,4 @@
-"""Audit events from applications to the bus: exact, in order per entity, none lost; see docs/producer.md."""
+"""Audit events from applications to the bus: exact, in order per entity, none lost; see docs/publish/producer.md."""
 
 from audit_pipeline.contract.values import Action, ActorType
 from audit_pipeline.producer.asynchronous import AsyncAuditPublisher

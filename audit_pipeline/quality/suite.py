@@ -149,7 +149,7 @@ class _Entry:
             raise self._error(f"meta.batch is {given!r}: choose from {', '.join(_BATCHES)}")
         row_by_row = ROW_BY_ROW | self._suite.own_row_by_row
         if self._type not in row_by_row | AGGREGATES | self._suite.own_aggregates:
-            raise self._error("no such expectation can be run here: docs/quality.md lists those that can")
+            raise self._error("no such expectation can be run here: docs/operate/quality.md lists those that can")
         if given == "rows" and self._type not in row_by_row:
             raise self._error(
                 "it looks at all rows at once, and a day is read in parts: write it in SQL as "

@@ -1,4 +1,4 @@
-"""Questions to the audit log: safe SQL, typed rows, pages by cursor, an entity's story, exports; see docs/query.md."""
+"""Query client of the audit log: safe SQL, typed rows, pages by cursor, histories, exports; see docs/ask/query.md."""
 
 from audit_pipeline.query.asynchronous import AsyncAuditLogClient
 from audit_pipeline.query.client import AuditLogClient

@@ -119,7 +119,7 @@ def test_every_variable_of_the_settings_is_listed_here_and_in_the_docs() -> None
     settings = (DEPLOY / "dagster.yaml").read_text()
     assert tuple(re.findall(r"env: (\w+)", settings)) == VARIABLES
     workspace = re.findall(r"env: (\w+)", (DEPLOY / "workspace.yaml").read_text())
-    docs = (REPOSITORY / "docs" / "deploy.md").read_text()
+    docs = (REPOSITORY / "docs" / "operate" / "deploy.md").read_text()
     assert [name for name in (*VARIABLES, *workspace) if f"`{name}`" not in docs] == []
 
 
@@ -271,7 +271,7 @@ def test_the_constraints_pin_everything_that_the_image_installs() -> None:
 
 @dataclass(frozen=True)
 class Running:
-    """A whole server, started from the wheel by the commands of the Dockerfile and of docs/deploy.md."""
+    """A whole server, started from the wheel by the commands of the Dockerfile and of docs/operate/deploy.md."""
 
     server: Server
     python: Path

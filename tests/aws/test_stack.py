@@ -79,7 +79,7 @@ def test_the_seeds_command_needs_no_parameter() -> None:
 
 
 def test_the_docs_name_every_parameter_with_its_default() -> None:
-    table = (REPOSITORY / "docs" / "aws.md").read_text().split("## Parameters")[1].split("## ")[0]
+    table = (REPOSITORY / "docs" / "operate" / "aws.md").read_text().split("## Parameters")[1].split("## ")[0]
     for name, each in load_template(STACK)["Parameters"].items():
         (line,) = [line for line in table.splitlines() if f"`{name}`" in line]
         default = "10 GB" if name == "BytesScannedCutoff" else str(each["Default"])
@@ -531,7 +531,7 @@ def test_the_code_location_has_what_the_program_calls_and_no_more(stack: Deploye
     rights = [each for each in stack.statements() if each.holder in role["ManagedPolicyArns"]]
     lake = [each.actions for each in rights if each.resources == ("LakeBucket.Arn/analytics/*",)]
     assert lake == [("s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject")]
-    # docs/deploy.md lists also CreateDatabase and CreateTable: here the stack has made them
+    # docs/operate/deploy.md lists also CreateDatabase and CreateTable: here the stack has made them
     glue = {action for each in rights for action in each.actions if action.startswith("glue:")}
     assert glue == {
         "glue:BatchStopJobRun",

@@ -305,7 +305,7 @@ def test_a_deployment_puts_the_code_into_s3_and_the_stack_knows_it(
 def test_the_commands_of_the_docs_give_the_settings_of_the_pipeline(
     aws: Emulator, deployed: dict[str, str], tmp_path: Path
 ) -> None:
-    text = (REPOSITORY / "docs" / "aws.md").read_text()
+    text = (REPOSITORY / "docs" / "operate" / "aws.md").read_text()
     (command,) = re.findall(r"^    (aws cloudformation describe-stacks (?:.*\\\n)*.*)$", text, re.MULTILINE)
     aws.run(["bash", "-ec", command], tmp_path)
     found = Settings(_env_file=tmp_path / "audit.env")

@@ -123,7 +123,7 @@ def test_every_variable_is_an_output_of_the_roles_stack_or_said_in_the_docs() ->
     used = set(re.findall(r"vars\.(\w+)", (WORKFLOWS / "deploy.yml").read_text()))
     outputs = " ".join(each["Description"] for each in load_template(GITHUB)["Outputs"].values())
     assert {name for name in used if name not in outputs} == {"AWS_REGION", "STACK_NAME"}
-    docs = (REPOSITORY / "docs" / "aws.md").read_text()
+    docs = (REPOSITORY / "docs" / "operate" / "aws.md").read_text()
     assert not [name for name in used if f"`{name}`" not in docs]
 
 

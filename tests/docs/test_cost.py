@@ -1,4 +1,4 @@
-"""docs/cost.md: it shows what the command prints, and every figure that it tells comes out of the code."""
+"""docs/operate/cost.md: it shows what the command prints, and every figure that it tells comes out of the code."""
 
 import re
 from dataclasses import replace
@@ -16,7 +16,7 @@ from audit_pipeline.cost.workload import DAYS_A_MONTH, Engine, Workload
 from tests.support.cli_harness import Commands
 from tests.support.paths import DOCS
 
-PAGE = (DOCS / "cost.md").read_text(encoding="utf-8")
+PAGE = (DOCS / "operate" / "cost.md").read_text(encoding="utf-8")
 PRICES = load_prices()
 DEFAULT = Workload(100_000)
 
@@ -118,7 +118,7 @@ def test_what_a_run_is_taken_to_last_is_told() -> None:
 
 
 def test_the_run_book_tells_the_same_of_the_late_file_sensor() -> None:
-    told = " ".join((DOCS / "operations.md").read_text(encoding="utf-8").split())
+    told = " ".join((DOCS / "operate" / "run-book.md").read_text(encoding="utf-8").split())
     few, many = (Workload(100_000, buffer_seconds=60).sensor_lists, Workload(100_000, 128 << 20).sensor_lists)
     assert f"about {round(few, -3):,} requests a day (${sensor(few):.2f} a month)" in told
     assert Workload(100_000, 128 << 20).raw_objects == 100_000

@@ -1,4 +1,4 @@
-"""docs/producer.md: every example runs and its events arrive, and every argument and error is told."""
+"""docs/publish/producer.md: every example runs and its events arrive, and every argument and error is told."""
 
 import inspect
 import json
@@ -18,7 +18,7 @@ from tests.servers.s3 import AWS_VARIABLES, S3Server, s3_server
 from tests.support.paths import DOCS
 from tests.support.producer_harness import client
 
-PAGE = (DOCS / "producer.md").read_text(encoding="utf-8")
+PAGE = (DOCS / "publish" / "producer.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
@@ -42,7 +42,7 @@ def bus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[EventBus]:
 
 
 def run(code: str) -> None:
-    exec(compile(code, "docs/producer.md", "exec"), {"__name__": "example"})
+    exec(compile(code, "docs/publish/producer.md", "exec"), {"__name__": "example"})
 
 
 def test_there_are_examples_and_all_are_run() -> None:

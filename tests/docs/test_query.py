@@ -1,4 +1,4 @@
-"""docs/query.md and the README: every example runs and gives rows, and every field, option and setting is told."""
+"""docs/ask/query.md and the README: every example runs and gives rows, and every field, option and setting is told."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from tests.support import shop
 from tests.support.lake import Lake
 from tests.support.paths import REPOSITORY
 
-PAGE = (REPOSITORY / "docs" / "query.md").read_text(encoding="utf-8")
+PAGE = (REPOSITORY / "docs" / "ask" / "query.md").read_text(encoding="utf-8")
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 
 
@@ -76,7 +76,7 @@ def test_a_command_gives_rows(command: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("code", blocks("python"), ids=lambda code: re.sub(r"\W+", " ", code)[-60:])
 def test_a_python_example_prints_rows(code: str, capsys: pytest.CaptureFixture[str]) -> None:
-    exec(compile(code, "docs/query.md", "exec"), {"__name__": "example"})
+    exec(compile(code, "docs/ask/query.md", "exec"), {"__name__": "example"})
     printed = capsys.readouterr().out
     assert printed.strip()
     assert not re.search(r"^0 ", printed, re.MULTILINE)
@@ -106,5 +106,5 @@ def test_the_tables_defaults_are_those_of_the_code() -> None:
 
 
 def test_the_readme_leads_here() -> None:
-    assert "docs/query.md" in README
+    assert "docs/ask/query.md" in README
     assert any(command in README for command in COMMANDS)

@@ -32,7 +32,7 @@ from tests.support.cli_harness import Commands
 from tests.support.lake import DAY1, DAY2, Lake, Record, entity, event, key
 from tests.support.paths import DOCS
 
-PAGE = DOCS / "quality.md"
+PAGE = DOCS / "operate" / "quality.md"
 NOT_NULL = "expect_column_values_to_not_be_null"
 
 

@@ -6,8 +6,8 @@ from typing import Final, Literal
 __all__ = ["RAW_BYTES_PER_WORKER", "Workers", "workers_for"]
 
 #: Raw bytes (compressed, as they lie in the store) that one G.1X worker (4 vCPU, 16 GB) is given. From what the Spark
-#: engine takes here, 37 core seconds for a million events in 162 MiB (docs/scaling.md), and not from a run in Glue:
-#: about a minute of work, as long as Glue takes to start it. More workers would save little and cost more.
+#: engine takes here, 37 core seconds for a million events in 162 MiB (docs/operate/scaling.md), and not from a run in
+#: Glue: about a minute of work, as long as Glue takes to start it. More workers would save little and cost more.
 RAW_BYTES_PER_WORKER: Final = 1 << 30
 #: One runs the driver; Spark jobs of Glue take no less.
 _MIN_WORKERS: Final = 2

@@ -1,4 +1,4 @@
-"""Events that survive the process: written in the application's transaction, sent by a relay; see docs/producer.md.
+"""Events that survive the process, written in the transaction, sent by a relay; see docs/publish/producer.md.
 
 The outbox through SQLAlchemy is in :mod:`audit_pipeline.producer.outbox.sqlalchemy`, so that only those who use it
 need that library.

@@ -106,7 +106,7 @@ def test_every_kind_of_alert_and_every_setting_is_documented() -> None:
     from audit_pipeline.orchestration.alerts.alert import Kind
     from audit_pipeline.settings import Settings
 
-    text = (REPOSITORY / "docs" / "alerts.md").read_text()
+    text = (REPOSITORY / "docs" / "operate" / "alerts.md").read_text()
     assert [kind for kind in get_args(Kind) if f"`{kind}`" not in text] == []
     settings = [name for name in Settings.model_fields if name.startswith("alert_")]
     assert [name for name in settings if f"`AUDIT_{name.upper()}`" not in text] == []
