@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,11 @@ from tests.servers.trino import trino  # noqa: F401 - one server for the whole s
 from tests.support.lake import Lake
 from tests.support.memory_folder import MemoryFolder
 from tests.support.paths import REPOSITORY
+
+# Images for containers often have Python keep no bytecode, and uv installs none: then each of the dozens of processes
+# that the tests start compiles Dagster and Great Expectations anew, twelve seconds of CPU every time.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, which some of them send to themselves or to a
 # child; with a handler of our own, a child begins with the system's.
