@@ -4,7 +4,6 @@ import itertools
 import logging
 from collections.abc import Sequence
 from datetime import date, timedelta
-from typing import Final
 
 from audit_pipeline.errors import RawVanishedError, StoreError
 from audit_pipeline.store.changes import RawChanges
@@ -12,10 +11,7 @@ from audit_pipeline.store.layout import delivery_hour_of, hours_read_by
 from audit_pipeline.store.manifest import Manifest
 from audit_pipeline.store.objects import ObjectInfo, Store
 
-__all__ = ["ACCEPT_VANISHED_RAW", "list_inputs", "refuse_vanished", "share_out"]
-
-#: The tag of a Dagster run that may drop what vanished raw objects gave.
-ACCEPT_VANISHED_RAW: Final = "audit_pipeline/accept_vanished_raw"
+__all__ = ["list_inputs", "refuse_vanished", "share_out"]
 
 _log = logging.getLogger(__name__)
 
@@ -47,9 +43,8 @@ def refuse_vanished(earlier: Manifest | None, inputs: Sequence[ObjectInfo]) -> N
         shown = ", ".join(gone[:3]) + (f" and {len(gone) - 3:,} more" if len(gone) > 3 else "")
         raise RawVanishedError(
             f"{len(gone):,} of the {len(earlier.inputs):,} raw objects that the last run of partition "
-            f"{earlier.partition} read are gone: {shown}. To run it again would drop what they gave, so nothing was "
-            f"changed. Put them back; or, to accept the loss, run it with --accept-vanished-raw (in Dagster: with the "
-            f"tag {ACCEPT_VANISHED_RAW}: true)"
+            f"{earlier.partition} read are gone: {shown}. To run it again would drop their rows, so nothing was "
+            f"changed. Put the objects back, or set accept_vanished_raw to accept the loss"
         )
 
 

@@ -13,13 +13,11 @@ from typing import Any, Final
 import dagster as dg
 
 from audit_pipeline.contract.columns import ROW_SCHEMA
-from audit_pipeline.engines.plan import ACCEPT_VANISHED_RAW
 from audit_pipeline.orchestration.checks import check_specs, evaluation_of
 from audit_pipeline.orchestration.days import Day, Work
-from audit_pipeline.orchestration.engines import EngineResource
-from audit_pipeline.orchestration.names import ASSETS, PARQUET, RAW, TABLE
+from audit_pipeline.orchestration.names import ACCEPT_VANISHED_RAW, ASSETS, PARQUET, RAW, TABLE
 from audit_pipeline.orchestration.partitions import backfill_policy, daily_partitions
-from audit_pipeline.orchestration.resources import AuditLake
+from audit_pipeline.orchestration.resources import AuditLake, EngineResource
 from audit_pipeline.settings import Settings
 
 __all__ = ["FAILED_DAYS", "build_audit_log_days"]
@@ -54,7 +52,7 @@ def build_audit_log_days(settings: Settings) -> dg.AssetsDefinition:
         pool="glue" if settings.engine == "glue" else None,
     )
     def audit_log_days(
-        context: dg.AssetExecutionContext, lake: AuditLake, engine: EngineResource
+        context: dg.AssetExecutionContext, lake: dg.ResourceParam[AuditLake], engine: EngineResource
     ) -> Iterator[dg.MaterializeResult[Any]]:
         work = Work(
             lake=lake,

@@ -33,7 +33,7 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Def
             jobs=[build_job()],
             schedules=build_schedules(settings),
             sensors=[build_late_files_sensor(settings), build_alert_sensor(settings)],
-            resources={"lake": AuditLake(), "engine": build_engine(settings)} | dict(resource_overrides or {}),
+            resources={"lake": AuditLake(settings), "engine": build_engine(settings)} | dict(resource_overrides or {}),
             # the engine has its own processes; one a step would only cost its start
             executor=dg.in_process_executor,
         )

@@ -9,8 +9,22 @@ from functools import cached_property
 from audit_pipeline.catalog import Table
 from audit_pipeline.engines import Engine, run_partition
 from audit_pipeline.engines.plan import list_inputs
-from audit_pipeline.errors import AuditPipelineError, ConservationError, FailedCheckError, LostLockError, StoreError
-from audit_pipeline.orchestration.names import CONSERVATION, HOUR_COVERAGE, PARQUET, RAW, TABLE
+from audit_pipeline.errors import (
+    AuditPipelineError,
+    ConservationError,
+    FailedCheckError,
+    LostLockError,
+    RawVanishedError,
+    StoreError,
+)
+from audit_pipeline.orchestration.names import (
+    ACCEPT_VANISHED_RAW_ADVICE,
+    CONSERVATION,
+    HOUR_COVERAGE,
+    PARQUET,
+    RAW,
+    TABLE,
+)
 from audit_pipeline.orchestration.partitions import due_at
 from audit_pipeline.orchestration.report import Metadata, describe_inventory, describe_manifest, describe_table
 from audit_pipeline.orchestration.resources import AuditLake
@@ -35,7 +49,10 @@ class Day:
     @property
     def problem(self) -> str | None:
         """What went wrong, in one line."""
-        return None if self.error is None else " ".join(f"{type(self.error).__name__}: {self.error}".split())
+        if self.error is None:
+            return None
+        advice = f" ({ACCEPT_VANISHED_RAW_ADVICE})" if isinstance(self.error, RawVanishedError) else ""
+        return " ".join(f"{type(self.error).__name__}: {self.error}{advice}".split())
 
     @property
     def is_worth_a_retry(self) -> bool:
@@ -76,7 +93,7 @@ class Work:
         return day
 
     def _take_inventory(self, day: Day) -> None:
-        settings = self.lake.settings()
+        settings = self.lake.settings
         raw = self.lake.open_raw()
         objects = list_inputs(raw, day.partition, settings.grace_hours)
         if RAW in self.assets:
@@ -90,7 +107,7 @@ class Work:
         manifest = read_manifest(lake, day.partition)
         if manifest is None or manifest.run_id != self.run_id:
             manifest = run_partition(
-                self.lake.settings(),
+                self.lake.settings,
                 day.partition,
                 run_id=self.run_id,
                 accept_vanished_raw=self.accept_vanished_raw,
@@ -111,7 +128,7 @@ class Work:
             raise FailedCheckError(f"check {CONSERVATION} failed: {verdict.description}")
 
     def _check_quality(self, day: Day) -> None:
-        verdicts = check_quality(self.lake.settings(), self.lake.open_lake(), self._manifest(day), self._quality_checks)
+        verdicts = check_quality(self.lake.settings, self.lake.open_lake(), self._manifest(day), self._quality_checks)
         if ROWS_PER_SOURCE in verdicts:
             verdicts[ROWS_PER_SOURCE] = self._of_day_so_far(day, verdicts[ROWS_PER_SOURCE])
         day.verdicts |= verdicts
@@ -126,7 +143,7 @@ class Work:
 
     def _of_day_so_far(self, day: Day, verdict: Verdict) -> Verdict:
         """The verdict of a check that looks at a whole day: of the day under way, it says nothing yet."""
-        if verdict.passed or datetime.now(UTC) >= due_at(day.partition, self.lake.settings().grace_hours):
+        if verdict.passed or datetime.now(UTC) >= due_at(day.partition, self.lake.settings.grace_hours):
             return verdict
         return replace(verdict, passed=True, description=f"the day is not over yet; so far: {verdict.description}")
 

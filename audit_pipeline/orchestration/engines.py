@@ -1,37 +1,31 @@
-"""The engine as a resource of Dagster: the one that ``AUDIT_ENGINE`` names. Nothing starts before a day is run."""
+"""The engine resource that ``AUDIT_ENGINE`` names."""
 
-from abc import ABC, abstractmethod
+import importlib.util
 
-import dagster as dg
 from pydantic import Field
 
 from audit_pipeline.engines import Engine, require_spark
 from audit_pipeline.engines.local import LocalEngine
+from audit_pipeline.errors import SettingsError
+from audit_pipeline.orchestration.resources import EngineResource
 from audit_pipeline.settings import Settings, glue_job_of
 
-__all__ = ["EngineResource", "GlueJobResource", "LocalEngineResource", "build_engine"]
-
-
-class EngineResource(dg.ConfigurableResource, ABC):  # type: ignore[type-arg]
-    """Gives the engine of a run of Dagster, which serves all its days."""
-
-    @abstractmethod
-    def open(self) -> Engine: ...
+__all__ = ["GlueJobResource", "LocalEngineResource", "build_engine"]
 
 
 class LocalEngineResource(EngineResource):
-    """In Dagster's own process, and in processes of its own where a day is large."""
+    """Runs in the process of the Dagster run, and in worker processes for a large day."""
 
     def open(self) -> Engine:
         return LocalEngine()
 
 
 class GlueJobResource(EngineResource):
-    """As runs of a Glue job, which this process starts and watches."""
+    """Runs as a Glue job, which the process of the Dagster run starts and watches."""
 
     job_name: str
-    poll_seconds: float = Field(default=15.0, gt=0, description="seconds between two looks at a job run, at most")
-    timeout_minutes: int = Field(default=120, ge=1, le=10080, description="after which Glue ends a job run")
+    poll_seconds: float = Field(default=15.0, gt=0, description="longest wait (seconds) between two polls of a job run")
+    timeout_minutes: int = Field(default=120, ge=1, le=10080, description="minutes after which Glue ends a job run")
 
     def open(self) -> Engine:
         # not at the top: it loads boto3
@@ -42,11 +36,21 @@ class GlueJobResource(EngineResource):
 
 def build_engine(settings: Settings) -> EngineResource:
     if settings.engine == "spark":
-        require_spark()
-        # not at the top: where the engine is another, pyspark need not be installed
+        _require_spark()
+        # not at the top: pyspark is installed for this engine only
         from audit_pipeline.orchestration.spark import build_spark_engine
 
         return build_spark_engine(settings)
     if settings.engine == "glue":
         return GlueJobResource(job_name=glue_job_of(settings))
     return LocalEngineResource()
+
+
+def _require_spark() -> None:
+    """:class:`SettingsError` where a package of the Spark engine, or of its Dagster resource, is not installed."""
+    require_spark()
+    if importlib.util.find_spec("dagster_pyspark") is None:
+        raise SettingsError(
+            "AUDIT_ENGINE=spark needs dagster-pyspark in Dagster: pip install 'audit-pipeline[spark]', or choose "
+            "another engine"
+        )

@@ -56,7 +56,7 @@ def build_late_files_sensor(settings: Settings) -> dg.SensorDefinition:
             f" days are watched all day, the newest {settings.late_sweep_days} are looked at once a day."
         ),
     )
-    def late_files(context: dg.SensorEvaluationContext, lake: AuditLake) -> dg.SensorResult:
+    def late_files(context: dg.SensorEvaluationContext, lake: dg.ResourceParam[AuditLake]) -> dg.SensorResult:
         state = _decoded(context)
         look = _Look(context, settings, datetime.now(UTC), state.marks)
         state.to_sweep = look.take(lake, _days_to_look_at(settings, look.now, state))

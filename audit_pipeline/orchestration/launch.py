@@ -20,12 +20,11 @@ from dagster._core.storage.asset_check_execution_record import (
 )
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
-from audit_pipeline.engines.plan import ACCEPT_VANISHED_RAW
 from audit_pipeline.errors import SettingsError
 from audit_pipeline.orchestration.assets import FAILED_DAYS
 from audit_pipeline.orchestration.build import build_defs
 from audit_pipeline.orchestration.checks import checks_of
-from audit_pipeline.orchestration.names import ASSETS, JOB
+from audit_pipeline.orchestration.names import ACCEPT_VANISHED_RAW, ASSETS, JOB
 from audit_pipeline.settings import load_settings
 
 __all__ = ["CheckResult", "DayResult", "check_results", "materialize"]

@@ -6,6 +6,8 @@ from typing import Final
 from audit_pipeline.quality.builtin import BUILTIN_CHECKS, CONSERVATION, HOUR_COVERAGE
 
 __all__ = [
+    "ACCEPT_VANISHED_RAW",
+    "ACCEPT_VANISHED_RAW_ADVICE",
     "ASSETS",
     "CHECKS",
     "CONSERVATION",
@@ -36,5 +38,11 @@ JOB: Final = "audit_log_job"
 SCHEDULE: Final = "audit_log_daily"
 TODAY_SCHEDULE: Final = "audit_log_today"
 LATE_FILES_SENSOR: Final = "audit_log_late_files"
+#: The tag of a run that may drop the rows of raw objects that have vanished since the last run of the partition.
+ACCEPT_VANISHED_RAW: Final = "audit_pipeline/accept_vanished_raw"
+#: Where to set it. The engine's error does not say: it does not know how the run was started.
+ACCEPT_VANISHED_RAW_ADVICE: Final = (
+    f"audit-pipeline materialize --accept-vanished-raw; in Dagster, a run with the tag {ACCEPT_VANISHED_RAW}: true"
+)
 #: In the metadata of an observation of :data:`RAW`: what the late-file sensor found of the partition.
 LATE_FILES: Final = "late_files"

@@ -1,25 +1,40 @@
-"""What the assets work on. Nothing is opened before an asset asks for it, so that definitions load without a store."""
+"""The resources of the assets: the lake and the engine. Nothing is opened or started before an asset uses it."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 import dagster as dg
 
 from audit_pipeline.catalog import Table, open_table
-from audit_pipeline.settings import Settings, load_settings
+from audit_pipeline.engines import Engine
+from audit_pipeline.settings import Settings
 from audit_pipeline.store.objects import Store, open_store
 
-__all__ = ["AuditLake"]
+__all__ = ["AuditLake", "EngineResource"]
 
 
-class AuditLake(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The raw store, the lake and the table that the ``AUDIT_*`` variables name."""
+@dataclass(frozen=True)
+class AuditLake:
+    """The raw store, the lake and the table that the settings name.
 
-    def settings(self) -> Settings:
-        return load_settings()
+    A plain object, used as ``dg.ResourceParam[AuditLake]``. As configuration of a Dagster resource the settings would
+    show in the UI, and some of them are secrets.
+    """
+
+    settings: Settings
 
     def open_raw(self) -> Store:
-        return open_store(self.settings().raw_url)
+        return open_store(self.settings.raw_url)
 
     def open_lake(self) -> Store:
-        return open_store(self.settings().lake_url, create=True)
+        return open_store(self.settings.lake_url, create=True)
 
     def open_table(self) -> Table:
-        return open_table(self.settings())
+        return open_table(self.settings)
+
+
+class EngineResource(dg.ConfigurableResource, ABC):  # type: ignore[type-arg]
+    """Opens the engine of a Dagster run, which serves all days of the run."""
+
+    @abstractmethod
+    def open(self) -> Engine: ...

@@ -355,12 +355,8 @@ def test_a_defect_of_the_pipeline_fails_the_day_with_its_cause(
 
 def test_a_resource_override_decides_what_the_assets_work_on(deployment: Deployment, instance: Instance) -> None:
     elsewhere = deployment.root / "elsewhere"
-
-    class Elsewhere(AuditLake):
-        def settings(self) -> Settings:
-            return load_settings().model_copy(update={"lake_url": str(elsewhere)})
-
-    assert instance.run("2026-05-01", overrides={"lake": Elsewhere()}).success
+    lake = AuditLake(load_settings().model_copy(update={"lake_url": str(elsewhere)}))
+    assert instance.run("2026-05-01", overrides={"lake": lake}).success
     assert (elsewhere / "auditlog_manifest/2026-05-01.json").exists()
     assert not deployment.lake.exists()
 

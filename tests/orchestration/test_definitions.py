@@ -8,12 +8,14 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.remote_representation.external_data import RepositorySnap
 from dagster._core.workspace.load import location_origins_from_yaml_paths
 from dagster_cloud_cli.config.models import load_dagster_cloud_yaml
 
 from audit_pipeline.orchestration.build import build_defs
 from audit_pipeline.orchestration.names import ASSETS, CHECKS, JOB
 from audit_pipeline.orchestration.resources import AuditLake
+from audit_pipeline.settings import load_settings
 from tests.support.dagster_harness import Deployment, subprocess_environment
 from tests.support.paths import REPOSITORY
 
@@ -110,11 +112,22 @@ def test_the_job_runs_in_one_process(defs: dg.Definitions) -> None:
 
 
 def test_a_resource_can_be_replaced(defs: dg.Definitions) -> None:
-    class Elsewhere(AuditLake):
-        pass
+    lake = AuditLake(load_settings())
+    replaced = build_defs(resource_overrides={"lake": lake})
+    assert (replaced.resources or {})["lake"] is lake
 
-    replaced = build_defs(resource_overrides={"lake": Elsewhere()})
-    assert isinstance((replaced.resources or {})["lake"], Elsewhere)
+
+def test_secrets_are_not_in_what_the_ui_shows_of_the_definitions(
+    settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets = ("AUDIT_CURSOR_KEY", "AUDIT_ALERT_SLACK_TOKEN", "AUDIT_ALERT_WEBHOOK_URL")
+    for name in secrets:
+        settings[name] = f"https://example.com/secret-{name}"
+    for name, value in (settings | {"AUDIT_ALERT_SLACK_CHANNEL": "#audit"}).items():
+        monkeypatch.setenv(name, value)
+    shown = dg.serialize_value(RepositorySnap.from_def(build_defs().get_repository_def()))
+    assert "audit_log_parquet" in shown
+    assert "secret-" not in shown
 
 
 def test_workspace_yaml_names_the_definitions(settings: dict[str, str]) -> None:

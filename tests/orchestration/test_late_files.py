@@ -41,7 +41,7 @@ class Sensor:
     def tick(self) -> list[dg.RunRequest]:
         sensor = build_defs().get_sensor_def(LATE_FILES_SENSOR)
         context = dg.build_sensor_context(
-            instance=self.instance.dagster, cursor=self.cursor, resources={"lake": AuditLake()}
+            instance=self.instance.dagster, cursor=self.cursor, resources={"lake": AuditLake(load_settings())}
         )
         result = sensor(context)
         assert isinstance(result, dg.SensorResult)
@@ -302,6 +302,7 @@ def test_a_vanished_object_asks_for_a_run_which_refuses_to_shrink_the_table(sens
     assert "RawVanishedError: 1 of the 2 raw objects that the last run of partition" in text
     assert "hour=03/b" in text
     assert "--accept-vanished-raw" in text
+    assert "the tag audit_pipeline/accept_vanished_raw: true" in text
     assert {path: path.read_bytes() for path in sensor.deployment.data_files(str(D4))} == files
     assert sensor.days() == []
 

@@ -28,7 +28,7 @@ from pyspark.sql import SparkSession
 
 from audit_pipeline.cli.exits import ExitCode
 from audit_pipeline.engines import open_engine, run
-from audit_pipeline.engines.spark import cutting, session, transform
+from audit_pipeline.engines.spark import SparkEngine, cutting, session, transform
 from audit_pipeline.engines.spark.cutting import Extent, Unit, cut, pack, partition_keys
 from audit_pipeline.engines.spark.decoding import Decoding
 from audit_pipeline.engines.spark.session import find_java_home
@@ -466,13 +466,27 @@ def test_without_a_java_on_the_machine_the_one_from_pypi_serves(over_s3: tuple[s
 # -- what a machine lacks
 
 
-def test_without_pyspark_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("missing", "open_it"),
+    [("pyspark", open_engine), ("pyspark", build_engine), ("dagster_pyspark", build_engine)],
+    ids=["pyspark", "pyspark in Dagster", "dagster_pyspark in Dagster"],
+)
+def test_without_its_package_the_error_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, missing: str, open_it: Callable[[Settings], object]
+) -> None:
     find_spec = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if "spark" in name else find_spec(name))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else find_spec(name))
     settings = Settings(_env_file=None, raw_url="raw", lake_url="lake", start_date=DAY1, engine="spark")
-    for open_it in (open_engine, build_engine):
-        with pytest.raises(SettingsError, match=r"needs pyspark and dagster_pyspark: pip install 'audit-pipeline\["):
-            open_it(settings)
+    needs = missing.replace("_", "-")
+    with pytest.raises(SettingsError, match=rf"^AUDIT_ENGINE=spark needs {needs}.*: pip install 'audit-pipeline\["):
+        open_it(settings)
+
+
+def test_outside_dagster_the_engine_wants_no_dagster_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if "dagster" in name else find_spec(name))
+    settings = Settings(_env_file=None, raw_url="raw", lake_url="lake", start_date=DAY1, engine="spark")
+    assert isinstance(open_engine(settings), SparkEngine)
 
 
 def a_java(folder: Path, told: str) -> Path:

@@ -650,7 +650,7 @@ def test_a_late_file_that_the_sensor_finds_is_told_and_recovers(watch: Watch, mo
     watch.tick()
     folder = "year={}/month={}/day={}/hour=03".format(*yesterday.split("-"))
     watch.deployment.write(f"{folder}/late.gz", event("e1", f"{yesterday}T03:00:00Z"))
-    context = dg.build_sensor_context(instance=watch.instance.dagster, resources={"lake": AuditLake()})
+    context = dg.build_sensor_context(instance=watch.instance.dagster, resources={"lake": AuditLake(load_settings())})
     found = build_defs().resolve_sensor_def(LATE_FILES_SENSOR)(context)
     assert isinstance(found, dg.SensorResult)
     for observation in found.asset_events:
