@@ -27,7 +27,7 @@ with AuditPublisher("shop", EventBridge("audit")) as publisher:
 def running(folder: Path) -> Iterator[dict[str, str]]:
     """The servers, and the variables of the file that they write."""
     process = subprocess.Popen(
-        [sys.executable, REPOSITORY / "tests" / "dev_aws.py", "--folder", folder, "--buffer-seconds", "300"],
+        [sys.executable, REPOSITORY / "tools" / "dev_aws.py", "--folder", folder, "--buffer-seconds", "300"],
         env=subprocess_environment(),
         stdout=subprocess.PIPE,
         text=True,

@@ -32,8 +32,8 @@ from audit_pipeline.query.adhoc import _locked_connection, read_only, run_sql
 from audit_pipeline.settings import QuerySettings
 from tests.support import shop
 from tests.support.cli_harness import Commands
+from tests.support.example_queries import CHANGES_OF_AN_ORDER, UPDATES_BY_A_USER
 from tests.support.lake import DAY1, Lake, key, zipped
-from tests.support.post_queries import CHANGES_OF_AN_ORDER, UPDATES_BY_A_USER
 
 #: Escape sequences that clear the screen and set the title, C1's CSI, a right-to-left override, and rich's markup.
 HOSTILE = "\x1b[2J\x1b]0;owned\x07\x9b31m\u202e[red]x[/red]"

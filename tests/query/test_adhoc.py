@@ -18,9 +18,9 @@ from audit_pipeline.settings import QuerySettings
 from tests.servers.s3 import ACCESS_KEY, SECRET_KEY, S3Server, s3_server
 from tests.servers.trino import TrinoServer
 from tests.support import shop
+from tests.support.example_queries import CHANGES_OF_AN_ORDER
 from tests.support.lake import DAY1, Lake
 from tests.support.paths import DATA
-from tests.support.post_queries import CHANGES_OF_AN_ORDER
 
 ROWS = r"""(VALUES
     (1, 'Alpha', timestamp '2026-05-01 23:00:00.123', CAST(NULL AS varchar),

@@ -30,8 +30,8 @@ from tests.query.test_pages import assert_walks_both_ways, everything
 from tests.servers.athena import AthenaServer, DuckDBEngine, TrinoEngine
 from tests.servers.trino import TrinoServer
 from tests.support import query_rows, shop
+from tests.support.example_queries import CHANGES_OF_AN_ORDER, UPDATES_BY_A_USER
 from tests.support.lake import DAY0, DAY1, Lake, event, key
-from tests.support.post_queries import CHANGES_OF_AN_ORDER, UPDATES_BY_A_USER
 from tests.support.query_oracle import expected_rows, rows_of
 from tests.support.query_rows import WEEK, queries, written
 

@@ -9,7 +9,8 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -61,11 +62,25 @@ class EventBus(JsonService):
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._faults: list[tuple[Fault, list[int]]] = []
+        self._is_answering = threading.Event()
+        self._is_answering.set()
 
     def fail(self, *faults: Fault) -> None:
         """From now on, in place of the faults that were asked for before; the first that fits a request hits it."""
         with self._lock:
             self._faults = [(fault, [0]) for fault in faults]
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """No request is answered before the end of this block, or before :meth:`release`."""
+        self._is_answering.clear()
+        try:
+            yield
+        finally:
+            self.release()
+
+    def release(self) -> None:
+        self._is_answering.set()
 
     @property
     def details(self) -> list[Any]:
@@ -84,6 +99,7 @@ class EventBus(JsonService):
                 f"Value at 'entries' failed to satisfy constraint: Member must have length from 1 to {MAX_ENTRIES}",
             )
         fault = self._fault_for(entries)
+        self._is_answering.wait()
         if fault and fault.latency:
             time.sleep(fault.latency)
         if fault and fault.error:

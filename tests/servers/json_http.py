@@ -41,6 +41,7 @@ class JsonService:
     def start(self) -> Self:
         self._server = _Server(("127.0.0.1", self.port), _Handler)
         self._server.service = self
+        self.port = self._server.server_port  # where a later start listens too
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
@@ -56,7 +57,7 @@ class JsonService:
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"http://127.0.0.1:{self.port}"
 
 
 class _Server(ThreadingHTTPServer):

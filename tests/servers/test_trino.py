@@ -22,8 +22,8 @@ from audit_pipeline.engines import run_partition
 from audit_pipeline.settings import Settings
 from tests.servers import trino as trino_server
 from tests.servers.trino import TrinoServer
+from tests.support.example_queries import CHANGES_OF_AN_ORDER, UPDATES_BY_A_USER
 from tests.support.lake import Record, entity, event, key, obj, zipped
-from tests.support.post_queries import CHANGES_OF_AN_ORDER, UPDATES_BY_A_USER
 
 pytestmark = pytest.mark.slow
 

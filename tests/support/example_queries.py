@@ -1,4 +1,4 @@
-"""The example queries of the post that the product comes from, as printed there."""
+"""Two queries that Athena users run, in their own spelling: the table must answer them as they are."""
 
 UPDATES_BY_A_USER = """-- All updates by a specific user in the last week
 SELECT *
