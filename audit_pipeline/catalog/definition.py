@@ -1,6 +1,6 @@
 """The table and its quarantine as a catalog knows them, from the one schema in code; as Glue's API and as DDL.
 
-Partition projection is the post's: no crawler, and no partition is ever registered. ``dt`` runs from the first
+Partition projection: no crawler, and no partition is ever registered. ``dt`` runs from the first
 partition to ``NOW``, the day under way (UTC). A row may be dated a day after its delivery day, where its producer's
 clock is ahead: it can be queried when that day has begun, and its partition does not run before. ``source`` is
 injected: Athena wants every query to name its sources, and the client does.

@@ -1,4 +1,4 @@
-"""``cost``: what a workload costs a month in AWS, line by line, and where the seed's own table is off."""
+"""``cost``: what a workload costs a month in AWS, line by line."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
@@ -16,7 +16,6 @@ from audit_pipeline.cost.workload import DAYS_A_MONTH, Engine, Workload
 if TYPE_CHECKING:
     from audit_pipeline.cost.lines import Line
     from audit_pipeline.cost.prices import Prices
-    from audit_pipeline.cost.seed import SeedLine
 
 __all__ = ["cost", "dollars"]
 
@@ -35,24 +34,22 @@ def cost(
     prices: _Prices = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell what a month costs in AWS, line by line, and where the cost table of the post behind this product is off.
+    """Show what a month costs in AWS, line by line.
 
     Needs no settings and connects to nothing: it computes from a file of prices, each with its source and date.
     """
     from audit_pipeline.cost.lines import bill
     from audit_pipeline.cost.prices import load_prices
-    from audit_pipeline.cost.seed import compare
 
     loaded = load_prices(prices)
     lines = bill(Workload(events_per_day, event_bytes, buffer_seconds, engine=engine), loaded)
     if as_json:
-        for record in _records(lines, compare(loaded), loaded):
+        for record in _records(lines, loaded):
             print_json(record)
         return
     console = stdout_console()
     title = f"a month of {events_per_day:,} events a day, {event_bytes:,} bytes each, buffered {buffer_seconds} s"
     console.print(_bill_table(title, lines, events_per_day * DAYS_A_MONTH))
-    console.print(_seed_table(compare(loaded)))
     console.print(printable(_where_prices_come_from(loaded, own=prices is not None)), soft_wrap=True)
 
 
@@ -61,15 +58,13 @@ def dollars(amount: Decimal) -> str:
     return f"{amount:,.3f}"
 
 
-def _records(lines: "Sequence[Line]", seed: "Sequence[SeedLine]", prices: "Prices") -> Iterator[Mapping[str, object]]:
+def _records(lines: "Sequence[Line]", prices: "Prices") -> Iterator[Mapping[str, object]]:
     from audit_pipeline.cost.lines import TOTALS, total
 
     for line in lines:
         yield {"kind": "line"} | line.to_json()
     for name, parts in TOTALS.items():
         yield {"kind": "total", "of": name, "dollars": float(total(lines, *parts))}
-    for row in seed:
-        yield {"kind": "seed"} | row.to_json()
     for name, price in prices.by_name().items():
         told = {"source": price.source, "as_of": price.as_of, "how": price.how}
         yield {"kind": "price", "price": name, "rate": str(price.rate)} | told
@@ -102,17 +97,6 @@ def _quantity(quantity: Decimal) -> str:
     if quantity == quantity.to_integral_value():
         return f"{quantity:,.0f}"
     return f"{quantity:,.2f}" if quantity >= 1 else f"{quantity:.3g}"
-
-
-def _seed_table(seed: "Sequence[SeedLine]") -> Table:
-    shown = table(
-        "line", "it says, $", "it is, $", "ours, $", "why",
-        title="the post's own table, for 100,000 events a day; ours without any option", right=3,
-    )  # fmt: skip
-    for row in seed:
-        says = "—" if row.says is None else f"{row.says}"
-        shown.add_row(cell(row.name), says, dollars(row.costs), dollars(row.ours), cell(row.why))
-    return shown
 
 
 def _where_prices_come_from(prices: "Prices", *, own: bool) -> str:

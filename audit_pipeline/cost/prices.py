@@ -63,7 +63,6 @@ class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     s3_storage: Price
     s3_put: Price
     s3_get: Price
-    s3_glacier_transition: Price
     glue_dpu: Price
     fargate_arm_vcpu: Price
     fargate_arm_memory: Price

@@ -26,11 +26,11 @@ __all__ = [
 ]
 
 DAYS_A_MONTH: Final = 30
-#: How much smaller gzip makes raw: 6.1 to 6.4 was measured on events like the seed's.
+#: How much smaller gzip makes raw: 6.1 to 6.4 was measured on events of 1.7 KB.
 GZIP_RATIO: Final = Decimal("6.2")
 #: Bytes of Parquet for one of event: 18.9 MB was measured for 100,000 events of 1.7 KB.
 PARQUET_SHARE: Final = Decimal("18.9") / Decimal("170")
-#: Raw is kept for 90 days (the seed's lifecycle, and ours).
+#: Raw is kept for 90 days (the stack's lifecycle).
 RAW_MONTHS: Final = 3
 #: The table is never deleted. What it costs is told as it is after a year.
 PARQUET_MONTHS: Final = 12
@@ -49,7 +49,7 @@ _LOOKS_A_DAY: Final = 288
 _WATCHED_DAYS: Final = 3
 _SWEPT_DAYS: Final = 27
 
-#: Athena queries in a month: the seed gives no number, and 1,000 is what the comparison with it assumes.
+#: Athena queries in a month: assumed.
 _QUERIES: Final = 1000
 #: A query of a week reads 0.8 to 1.3 % of its bytes (docs/develop/performance.md) for a page.
 _WEEK_SHARE: Final = Decimal("0.013")

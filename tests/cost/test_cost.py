@@ -1,4 +1,4 @@
-"""What a workload costs: the seed's table line by line, AWS's rules of rounding, and what turns the bill."""
+"""What a workload costs: AWS's prices and rules of rounding, and what turns the bill."""
 
 import json
 import re
@@ -31,7 +31,6 @@ from audit_pipeline.cost.lines import (
 )
 from audit_pipeline.cost.prices import load_prices
 from audit_pipeline.cost.rounding import GB, KB, MB, TB, billed_scan, billed_seconds, steps
-from audit_pipeline.cost.seed import SEED_RUN_SECONDS, SEED_WORKLOAD, compare
 from audit_pipeline.cost.workload import RAW_MONTHS, Amounts, Engine, Workload
 from audit_pipeline.errors import SettingsError
 from audit_pipeline.orchestration.late_files import build_late_files_sensor
@@ -87,35 +86,11 @@ def test_what_guards_the_path_and_the_orchestrator_cost_more_than_the_aim_and_th
     assert total(lines, Part.PATH, Part.GUARDS) > 4
 
 
-# the seed's table, line by line: the figures that the notes on AWS have for it
-
-SEED = month_lines(SEED_WORKLOAD.month(SEED_RUN_SECONDS), PRICES)
+# prices at work
 
 
 def test_eventbridge_is_a_dollar_for_a_million_events() -> None:
-    assert dollars(SEED, "EventBridge") == Decimal(3)
-
-
-def test_firehose_is_three_times_what_the_seed_says() -> None:
-    naive = PRICES.firehose.rate.cost_of(Decimal(3_000_000 * 1700) / 10**9)
-    assert rounded(naive) == Decimal("0.148")
-    # 0.41 with AWS's GB of 2^30 bytes, 0.44 with one of 10^9
-    assert rounded(dollars(SEED, "Firehose"), 2) == Decimal("0.41")
-    assert rounded(dollars(SEED, "Firehose") * GB / 10**9, 2) == Decimal("0.45")
-
-
-def test_the_raw_objects_of_a_minute_cost_more_to_write_than_to_keep() -> None:
-    assert rounded(dollars(SEED, "S3 raw: written")) == Decimal("0.216")
-    # 0.057 with a GB of 10^9
-    assert rounded(dollars(SEED, "S3 raw: kept")) == Decimal("0.053")
-    assert rounded(dollars(SEED, "S3 raw: kept") * GB / 10**9) == Decimal("0.057")
-    assert rounded(dollars(bill(DEFAULT, PRICES), "S3 raw: written")) == Decimal("0.014")
-
-
-def test_a_year_of_parquet_is_three_times_what_the_seed_says() -> None:
-    # 0.157 with a GB of 10^9
-    assert rounded(dollars(SEED, "S3 table")) == Decimal("0.146")
-    assert abs(dollars(SEED, "S3 table") * GB / 10**9 - Decimal("0.157")) < Decimal("0.001")
+    assert dollars(bill(DEFAULT, PRICES), "EventBridge") == Decimal(3)
 
 
 @pytest.mark.parametrize(
@@ -145,36 +120,9 @@ def test_the_run_elsewhere_costs_what_the_notes_say(place: Any, seconds: int, ex
 
 
 def test_a_thousand_queries_cost_5_cents() -> None:
-    assert rounded(dollars(SEED, "Athena"), 2) == Decimal("0.05")
+    assert rounded(dollars(bill(DEFAULT, PRICES), "Athena"), 2) == Decimal("0.05")
     # a full scan of a week's Parquet
     assert rounded(athena_line(1, 132_300_000, PRICES).dollars, 4) == Decimal("0.0006")
-
-
-def test_the_seeds_total_is_right_though_its_parts_are_not() -> None:
-    rows = {row.name: row for row in compare(PRICES)}
-    stated = [row.says for row in rows.values() if row.says is not None and row.name != "Total"]
-    assert rounded(sum(stated, Decimal(0)), 0) == rows["Total"].says == 17
-    assert rounded(rows["Total"].costs, 1) == Decimal("17.2")
-    assert rows["Total"].ours == total(bill(DEFAULT, PRICES), Part.PATH)
-
-
-def test_every_line_of_the_seeds_table_is_answered_and_what_it_says_is_the_seeds() -> None:
-    says = {row.name: row.says for row in compare(PRICES)}
-    assert {name: amount for name, amount in says.items() if amount is not None} == {
-        "EventBridge": Decimal(3),
-        "Firehose": Decimal("0.15"),
-        "S3 (Raw)": Decimal("0.12"),
-        "S3 (Parquet)": Decimal("0.05"),
-        "Glue": Decimal(13),
-        "Athena": Decimal("0.50"),
-        "Total": Decimal(17),
-    }
-
-
-def test_every_dollar_of_the_path_stands_in_one_row_of_the_comparison() -> None:
-    rows = compare(PRICES)
-    assert rows[-2].name == "Total"
-    assert rows[-2].costs == total(SEED, Part.PATH)
 
 
 # rounding
@@ -285,12 +233,12 @@ def test_every_price_has_a_source_and_a_day_and_says_whether_it_was_read() -> No
         assert price.as_of.year == 2026, name
         assert price.dollars > 0, name
     recalled = {name for name, price in PRICES.by_name().items() if price.how == "recalled"}
-    assert recalled == {"firehose", "s3_glacier_transition", "lambda_arm_memory"}
+    assert recalled == {"firehose", "lambda_arm_memory"}
 
 
-def test_every_price_is_on_a_line_or_in_the_comparison() -> None:
+def test_every_price_is_on_a_line() -> None:
     used = {name for engine in Engine for line in bill(replace(DEFAULT, engine=engine), PRICES) for name in line.prices}
-    assert used | {"s3_glacier_transition"} == set(PRICES.by_name())
+    assert used == set(PRICES.by_name())
 
 
 def test_a_line_names_the_prices_that_it_is_made_of() -> None:
@@ -430,9 +378,9 @@ def records(*arguments: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in CLI.shows("cost", *arguments, "--json").splitlines()]
 
 
-def test_the_command_writes_lines_totals_the_seeds_table_and_prices_as_json() -> None:
+def test_the_command_writes_lines_totals_and_prices_as_json() -> None:
     found = records("--events-per-day", "100000")
-    assert {record["kind"] for record in found} == {"line", "total", "seed", "price"}
+    assert {record["kind"] for record in found} == {"line", "total", "price"}
     lines = [record for record in found if record["kind"] == "line"]
     for line in lines:
         assert line["dollars"] == pytest.approx(line["quantity"] * line["unit_price"])
@@ -446,8 +394,6 @@ def test_the_command_writes_lines_totals_the_seeds_table_and_prices_as_json() ->
         "with its guards": pytest.approx(path + guards),
         "with an orchestrator": pytest.approx(path + guards + orchestrator),
     }
-    (glue,) = [record for record in found if record["kind"] == "seed" and record["line"] == "Glue"]
-    assert (glue["seed_says"], glue["seed_costs"]) == (13, pytest.approx(13.2))
     (price,) = [record for record in found if record.get("price") == "firehose"]
     assert (price["how"], price["as_of"]) == ("recalled", "2026-11-24")
 
@@ -470,7 +416,7 @@ def test_the_table_shows_each_line_once_with_its_dollars() -> None:
     shown = CLI.shows("cost", "--events-per-day", "100000")
     for line in bill(DEFAULT, PRICES):
         assert len(re.findall(rf"^ +{re.escape(line.name)}  +{line.dollars:,.3f} ", shown, re.MULTILINE)) == 1, line
-    assert "recalled and not read: firehose, s3_glacier_transition, lambda_arm_memory" in shown
+    assert "recalled and not read: firehose, lambda_arm_memory" in shown
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ SENSOR = "late-file sensor: LIST"
             lines()["KMS requests"].dollars / Decimal("0.027"),
         ),
         ("0.04 for each asset and day: {} for a run a day", lines()["Dagster+ credits"].dollars),
-        ("a minute a day of 2 GB is ${}.", PRICES.lambda_arm_memory.rate.cost_of(2 * 60 * 30)),
+        ("A minute a day of 2 GB is ${}.", PRICES.lambda_arm_memory.rate.cost_of(2 * 60 * 30)),
         ("With 10^9 Firehose would be {},", lines()["Firehose"].dollars * 2**30 / 10**9),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
