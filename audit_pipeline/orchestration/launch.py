@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import Final, Literal, cast
 
 import dagster as dg
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME
 from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.event_api import PartitionKeyFilter
+from dagster._core.execution.api import execute_run
 from dagster._core.execution.plan.objects import StepFailureData
 from dagster._core.instance.ref import InstanceRef
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.storage.asset_check_execution_record import (
     AssetCheckExecutionRecord,
     AssetCheckExecutionRecordStatus,
@@ -24,13 +28,17 @@ from audit_pipeline.errors import SettingsError
 from audit_pipeline.orchestration.assets import FAILED_DAYS
 from audit_pipeline.orchestration.build import build_defs
 from audit_pipeline.orchestration.checks import checks_of
-from audit_pipeline.orchestration.names import ACCEPT_VANISHED_RAW, ASSETS, JOB
+from audit_pipeline.orchestration.names import ACCEPT_VANISHED_RAW, ASSETS, JOB, LOCATION
 from audit_pipeline.settings import load_settings
 
 __all__ = ["CheckResult", "DayResult", "check_results", "materialize"]
 
 CheckResult = Literal["passed", "warns", "failed"]
 
+#: Where Dagster's UI finds the job. A run that does not say so is missing from its timeline, which is its first page.
+_ORIGIN: Final = RemoteJobOrigin(
+    RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(LOCATION), SINGLETON_REPOSITORY_NAME), JOB
+)
 _QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -130,20 +138,18 @@ def _without_hint_at_defaults(record: logging.LogRecord) -> bool:
 def _run(
     instance: dg.DagsterInstance, job: dg.JobDefinition, days: Sequence[date], tags: Mapping[str, str]
 ) -> "_Outcome":
-    is_range = len(days) > 1
-    range_tags = {
-        ASSET_PARTITION_RANGE_START_TAG: days[0].isoformat(),
-        ASSET_PARTITION_RANGE_END_TAG: days[-1].isoformat(),
-    }
-    result = job.execute_in_process(
-        instance=instance,
-        partition_key=None if is_range else days[0].isoformat(),
-        tags={**tags, **(range_tags if is_range else {})},
-        run_config=_QUIET,
-        raise_on_error=False,
+    first, last = days[0].isoformat(), days[-1].isoformat()
+    if first == last:
+        partition_tags = job.get_tags_for_partition_key(first, None)
+    else:
+        partition_tags = {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last}
+    # not JobDefinition.execute_in_process, whose runs have no origin
+    run = instance.create_run_for_job(
+        job, run_config=_QUIET, tags={**job.run_tags, **partition_tags, **tags}, remote_job_origin=_ORIGIN
     )
+    execute_run(InMemoryJob(job), run, instance)
     # from the instance, for the result lacks what a step told before it was interrupted
-    logs = instance.all_logs(result.run_id, of_type=_TOLD)
+    logs = instance.all_logs(run.run_id, of_type=_TOLD)
     return _Outcome([log.dagster_event for log in logs if log.dagster_event is not None])
 
 

@@ -15,6 +15,7 @@ __all__ = [
     "JOB",
     "LATE_FILES",
     "LATE_FILES_SENSOR",
+    "LOCATION",
     "PARQUET",
     "RAW",
     "SCHEDULE",
@@ -34,6 +35,8 @@ CHECKS: Final[Mapping[str, str]] = {
     **dict.fromkeys(BUILTIN_CHECKS, PARQUET),
 }
 
+#: The code location, as ``workspace.yaml`` and ``dagster_cloud.yaml`` name it.
+LOCATION: Final = "audit_pipeline"
 JOB: Final = "audit_log_job"
 SCHEDULE: Final = "audit_log_daily"
 TODAY_SCHEDULE: Final = "audit_log_today"
