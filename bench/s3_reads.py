@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
 
-from audit_pipeline.engines.plan import list_inputs, share_out
+from audit_pipeline.engines.plan import InputSplit, list_inputs, split_inputs
 from audit_pipeline.engines.spark.session import start_session
-from audit_pipeline.store.objects import ObjectInfo, open_store
+from audit_pipeline.store.objects import open_store
 from bench.cases import DAY
 
 #: Of the Hadoop that Spark 3.5 brings.
@@ -32,7 +32,7 @@ def main() -> None:
     spark = start_session(lambda: _session(cores))
     objects = list_inputs(open_store(url), DAY, grace_hours=0)
     readers: dict[str, Callable[[], DataFrame]] = {
-        "store": lambda: _by_store(spark, url, share_out(objects, 2 * cores)),
+        "store": lambda: _by_store(spark, url, split_inputs(objects, 2 * cores)),
         "S3A": lambda: _by_s3a(spark, url),
     }
     seconds: dict[str, list[float]] = {name: [] for name in readers}
@@ -59,14 +59,14 @@ def _session(cores: int) -> SparkSession:
     return SparkSession.builder.config(map=config).getOrCreate()
 
 
-def _by_store(spark: SparkSession, url: str, shares: Sequence[Sequence[ObjectInfo]]) -> DataFrame:
+def _by_store(spark: SparkSession, url: str, splits: Sequence[InputSplit]) -> DataFrame:
     def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         store = open_store(url)
         for batch in batches:
             for number in batch["id"].to_pylist():
-                yield _told(sum(len(data) for _, data in store.get_many(shares[number])))
+                yield _told(sum(len(data) for _, data in store.get_many(splits[number].objects)))
 
-    return spark.range(0, len(shares), 1, len(shares)).mapInArrow(read, "bytes bigint")
+    return spark.range(0, len(splits), 1, len(splits)).mapInArrow(read, "bytes bigint")
 
 
 def _by_s3a(spark: SparkSession, url: str) -> DataFrame:

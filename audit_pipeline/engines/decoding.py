@@ -8,38 +8,28 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from audit_pipeline.engines.plan import share_out
-from audit_pipeline.engines.spill import RunFile, write_run, write_table
+from audit_pipeline.engines.plan import InputSplit, split_inputs
+from audit_pipeline.engines.spill import SpillFile, write_sorted_run, write_table
 from audit_pipeline.store.objects import ObjectInfo, open_store
 from audit_pipeline.transform.decode import Counts, RawObject, decode_batches
 from audit_pipeline.transform.duplicates import event_keys
 from audit_pipeline.transform.ownership import Scope
 
-__all__ = ["Share", "Spilled", "spill_all"]
+__all__ = ["Spilled", "SpillingDecoder"]
 
 #: Bytes of raw objects from which on worker processes pay for their start.
 _WORKERS_FROM_BYTES = 32 << 20
-#: Shares for each worker, so that one does not wait long for another.
-_SHARES_PER_WORKER = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """Consecutive raw objects of a run; ``first_number`` is the place of the first among all of the run's."""
-
-    raw_url: str
-    scope: Scope
-    objects: Sequence[ObjectInfo]
-    first_number: int
-    folder: Path
-    batch_bytes: int
+#: Input splits for each worker, so that one does not wait long for another.
+_SPLITS_PER_WORKER = 4
 
 
 @dataclass(slots=True)
 class Spilled:
-    """What came of one or several shares: sorted runs, the events' keys, quarantine records in order, counts."""
+    """What was decoded from one or several input splits, all in files: sorted runs of rows, the keys of the events,
+    what was rejected, in order of delivery; and the counts.
+    """
 
-    runs: list[RunFile] = field(default_factory=list)
+    runs: list[SpillFile] = field(default_factory=list)
     keys: list[Path] = field(default_factory=list)
     rejected: list[Path] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
@@ -52,47 +42,46 @@ class Spilled:
         return self
 
 
-def spill_all(whole: Share, workers: int) -> Iterator[tuple[int, Spilled]]:
-    """Decode all objects of a run; yields (objects, what came of them) a share at a time, in order."""
-    if workers == 1 or sum(info.size for info in whole.objects) < _WORKERS_FROM_BYTES:
-        yield len(whole.objects), _spill(whole)
-        return
-    shares = _parts(whole, workers * _SHARES_PER_WORKER)
-    # a fork of a process with threads (Dagster's, Arrow's) can hang; a fresh one cannot
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_die_with_parent) as pool:
-        for share, spilled in zip(shares, pool.map(_spill, shares), strict=True):
-            yield len(share.objects), spilled
+@dataclass(frozen=True, slots=True)
+class SpillingDecoder:
+    """Decodes raw objects to files in ``folder``, each from about ``batch_bytes`` of rows."""
 
+    raw_url: str
+    scope: Scope
+    folder: Path
+    batch_bytes: int
 
-def _parts(whole: Share, count: int) -> list[Share]:
-    parts: list[Share] = []
-    number = whole.first_number
-    for objects in share_out(whole.objects, count):
-        parts.append(Share(whole.raw_url, whole.scope, objects, number, whole.folder, whole.batch_bytes))
-        number += len(objects)
-    return parts
+    def decode(self, inputs: Sequence[ObjectInfo], workers: int) -> Iterator[tuple[int, Spilled]]:
+        """Decode all objects of a run; yields (number of objects, what came of them) for each split, in order."""
+        if workers == 1 or sum(info.size for info in inputs) < _WORKERS_FROM_BYTES:
+            yield len(inputs), self._decode_split(InputSplit(inputs, first_number=1))
+            return
+        splits = split_inputs(inputs, workers * _SPLITS_PER_WORKER)
+        # a fork of a process with threads (Dagster's, Arrow's) can hang; a fresh one cannot
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=_die_with_parent) as pool:
+            for split, spilled in zip(splits, pool.map(self._decode_split, splits), strict=True):
+                yield len(split.objects), spilled
 
-
-def _spill(share: Share) -> Spilled:
-    raw = open_store(share.raw_url)
-    fetched = enumerate(raw.get_many(share.objects), share.first_number)
-    objects = (RawObject(info.key, number, data) for number, (info, data) in fetched)
-    spilled = Spilled()
-    for batch, decoded in enumerate(decode_batches(objects, share.scope, share.batch_bytes)):
-        name = f"{share.first_number:09}-{batch:06}"
-        spilled.counts += decoded.counts
-        if len(decoded.rows):
-            run, rows = write_run(decoded.rows, share.folder / f"{name}.rows")
-            spilled.runs.append(run)
-            spilled.keys.append(write_table(event_keys(rows), share.folder / f"{name}.keys"))
-        if len(decoded.rejected):
-            spilled.rejected.append(write_table(decoded.rejected, share.folder / f"{name}.rejected"))
-    return spilled
+    def _decode_split(self, split: InputSplit) -> Spilled:
+        raw = open_store(self.raw_url)
+        fetched = enumerate(raw.get_many(split.objects), split.first_number)
+        objects = (RawObject(info.key, number, data) for number, (info, data) in fetched)
+        spilled = Spilled()
+        for batch, decoded in enumerate(decode_batches(objects, self.scope, self.batch_bytes)):
+            name = f"{split.first_number:09}-{batch:06}"
+            spilled.counts += decoded.counts
+            if len(decoded.rows):
+                run, rows = write_sorted_run(decoded.rows, self.folder / f"{name}.rows")
+                spilled.runs.append(run)
+                spilled.keys.append(write_table(event_keys(rows), self.folder / f"{name}.keys"))
+            if len(decoded.rejected):
+                spilled.rejected.append(write_table(decoded.rejected, self.folder / f"{name}.rejected"))
+        return spilled
 
 
 def _die_with_parent() -> None:
-    """A worker whose parent was killed would wait for work for ever."""
+    """End this worker process when its parent is killed; it would wait for work for ever."""
 
     def watch() -> None:
         parent = multiprocessing.parent_process()

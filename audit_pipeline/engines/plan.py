@@ -1,8 +1,9 @@
-"""What one run reads: the raw objects of its delivery hours, in order, and how they are shared out."""
+"""What one run reads: the raw objects of its delivery hours, in order, and how tasks split them."""
 
 import itertools
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 from audit_pipeline.errors import RawVanishedError, StoreError
@@ -11,9 +12,17 @@ from audit_pipeline.store.layout import delivery_hour_of, hours_read_by
 from audit_pipeline.store.manifest import Manifest
 from audit_pipeline.store.objects import ObjectInfo, Store
 
-__all__ = ["list_inputs", "refuse_vanished", "share_out"]
+__all__ = ["InputSplit", "list_inputs", "refuse_vanished", "split_inputs"]
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class InputSplit:
+    """Consecutive raw objects of a run; ``first_number`` is the first one's number among all of them, from 1."""
+
+    objects: Sequence[ObjectInfo]
+    first_number: int
 
 
 def list_inputs(raw: Store, partition: date, grace_hours: int) -> list[ObjectInfo]:
@@ -48,16 +57,16 @@ def refuse_vanished(earlier: Manifest | None, inputs: Sequence[ObjectInfo]) -> N
         )
 
 
-def share_out(objects: Sequence[ObjectInfo], shares: int) -> list[Sequence[ObjectInfo]]:
-    """Consecutive shares of about the same number of bytes; none is empty."""
+def split_inputs(objects: Sequence[ObjectInfo], count: int) -> list[InputSplit]:
+    """At most ``count`` splits of about the same number of bytes; none is empty."""
     total = sum(info.size for info in objects)
     bounds, seen = [0], 0
     for index, info in enumerate(objects, 1):
         seen += info.size
-        if seen * shares >= total * len(bounds):
+        if seen * count >= total * len(bounds):
             bounds.append(index)
     bounds[-1] = len(objects)
-    return [objects[a:b] for a, b in itertools.pairwise(bounds) if a < b]
+    return [InputSplit(objects[a:b], a + 1) for a, b in itertools.pairwise(bounds) if a < b]
 
 
 def _is_in_hour_folder(raw: Store, info: ObjectInfo) -> bool:

@@ -11,11 +11,11 @@ import pyarrow as pa
 from audit_pipeline.store.layout import delivery_hour_of
 from audit_pipeline.store.objects import ObjectInfo, Store
 from audit_pipeline.transform.decode import find_texts
-from audit_pipeline.transform.duplicates import Orders, Tally
+from audit_pipeline.transform.duplicates import DedupResult, Sequences
 from audit_pipeline.transform.exact import explode
 from audit_pipeline.transform.ownership import Scope
 from audit_pipeline.transform.parquet import write_quarantine
-from audit_pipeline.transform.rows import ORDER_SHIFT, REJECTED_SCHEMA
+from audit_pipeline.transform.rows import REJECTED_SCHEMA, SEQUENCE_SHIFT
 
 __all__ = ["quarantine_records", "write_quarantine_file"]
 
@@ -39,26 +39,28 @@ def write_quarantine_file(records: Iterator[pa.Table], path: Path) -> Counter[st
 
 
 def quarantine_records(
-    raw: Store, inputs: Sequence[ObjectInfo], scope: Scope, rejected: Iterable[pa.Table], tally: Tally
+    raw: Store, inputs: Sequence[ObjectInfo], scope: Scope, rejected: Iterable[pa.Table], dedup: DedupResult
 ) -> Iterator[pa.Table]:
     """Tables of REJECTED_SCHEMA: what decoding rejected, less what came with dropped events, then the conflicts."""
-    dropped = np.concatenate([tally.duplicates, tally.conflicts])
+    dropped = np.concatenate([dedup.duplicates, dedup.conflicts])
     for table in rejected:
-        yield table.filter(pa.array(~np.isin(table["order"].to_numpy(), dropped)))
-    yield from _conflict_records(raw, inputs, scope, tally.conflicts)
+        yield table.filter(pa.array(~np.isin(table["sequence"].to_numpy(), dropped)))
+    yield from _conflict_records(raw, inputs, scope, dedup.conflicts)
 
 
-def _conflict_records(raw: Store, inputs: Sequence[ObjectInfo], scope: Scope, conflicts: Orders) -> Iterator[pa.Table]:
+def _conflict_records(
+    raw: Store, inputs: Sequence[ObjectInfo], scope: Scope, conflicts: Sequences
+) -> Iterator[pa.Table]:
     """The conflicting copies as delivered. They are few, so their texts are read again rather than kept all along."""
-    numbers = conflicts >> np.uint64(ORDER_SHIFT)
+    numbers = conflicts >> np.uint64(SEQUENCE_SHIFT)
     for number in np.unique(numbers).tolist():
         info = inputs[number - 1]  # objects are numbered from 1
-        wanted = {int(order) & ((1 << ORDER_SHIFT) - 1) for order in conflicts[numbers == number]}
+        wanted = {int(sequence) & ((1 << SEQUENCE_SHIFT) - 1) for sequence in conflicts[numbers == number]}
         data = raw.get(info.key, if_match=info.e_tag)
-        window = scope.window(delivery_hour_of(info.key))
+        owned = scope.owned_dates(delivery_hour_of(info.key))
         records: list[dict[str, Any]] = []
         for text_number, offset, text in find_texts(data, wanted):
-            event = explode(text, window)
+            event = explode(text, owned)
             records.append(
                 {
                     "Reason": "conflicting_duplicate",
@@ -68,7 +70,7 @@ def _conflict_records(raw: Store, inputs: Sequence[ObjectInfo], scope: Scope, co
                     "EventId": event.event_id,
                     "Source": event.source,
                     "Raw": text,
-                    "order": (number << ORDER_SHIFT) + text_number,
+                    "sequence": (number << SEQUENCE_SHIFT) + text_number,
                 }
             )
         yield pa.Table.from_pylist(records, schema=REJECTED_SCHEMA)

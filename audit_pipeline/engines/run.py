@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 from audit_pipeline import __version__
 from audit_pipeline.engines.commit import Staged, commit, paths_of_earlier_runs
 from audit_pipeline.engines.engine import Progress
+from audit_pipeline.engines.existing_files import ExistingFile, day_of, list_existing_files
 from audit_pipeline.engines.plan import list_inputs, refuse_vanished
 from audit_pipeline.engines.quarantining import quarantine_records, write_quarantine_file
 from audit_pipeline.engines.spill import scratch_folder
-from audit_pipeline.engines.standing import StandingFile, day_of, list_standing_files
-from audit_pipeline.engines.writing import PlacedFile, Written
+from audit_pipeline.engines.writing import DataFile, Written
 from audit_pipeline.errors import RawChangedError, SettingsError
 from audit_pipeline.settings import Settings
 from audit_pipeline.store.lake import LakeSettings, agree_on_lake_settings
@@ -38,10 +38,10 @@ from audit_pipeline.store.manifest import (
 )
 from audit_pipeline.store.objects import ObjectInfo, Store, open_store
 from audit_pipeline.transform.decode import Counts
-from audit_pipeline.transform.duplicates import Tally
+from audit_pipeline.transform.duplicates import DedupResult
 from audit_pipeline.transform.ownership import Scope
 
-__all__ = ["Run", "Transform", "run"]
+__all__ = ["RunContext", "Transform", "execute_run"]
 
 #: How long a run waits for the commits of others that write under the same dates.
 _COMMIT_WAIT_SECONDS: Final = 900
@@ -49,7 +49,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RunContext:
     """One run; ``folder`` is its own on this machine, and gone at its end."""
 
     settings: Settings
@@ -70,7 +70,7 @@ class Transform(Protocol):
         """Read the raw objects: what they hold, and the dates (days since 1970) of the rows that come of them."""
         ...
 
-    def write(self, standing: Sequence[StandingFile]) -> Written:
+    def write(self, existing: Sequence[ExistingFile]) -> Written:
         """The files of the run outside of the table, given the other partitions' files of the same dates."""
         ...
 
@@ -79,9 +79,9 @@ class Transform(Protocol):
         ...
 
 
-def run(
+def execute_run(
     engine: str,
-    open_transform: Callable[[Run], AbstractContextManager[Transform]],
+    open_transform: Callable[[RunContext], AbstractContextManager[Transform]],
     settings: Settings,
     partition: date,
     run_id: str,
@@ -97,9 +97,9 @@ def run(
         inputs = list_inputs(raw, partition, scope.grace_hours)
         if not accept_vanished_raw:
             refuse_vanished(read_manifest(lake, partition), inputs)
-        one = Run(settings, raw, lake, scope, inputs, run_id, folder, progress)
-        with open_transform(one) as transform:
-            return _execute(one, engine, transform, locks)
+        context = RunContext(settings, raw, lake, scope, inputs, run_id, folder, progress)
+        with open_transform(context) as transform:
+            return _execute(context, engine, transform, locks)
 
 
 def _agree_on_scope(settings: Settings, lake: Store, locks: Locks, partition: date) -> Scope:
@@ -113,32 +113,32 @@ def _agree_on_scope(settings: Settings, lake: Store, locks: Locks, partition: da
     return Scope(partition, agreed.grace_hours, agreed.first_partition)
 
 
-def _execute(one: Run, engine: str, transform: Transform, locks: Locks) -> Manifest:
-    partition = one.scope.partition
+def _execute(context: RunContext, engine: str, transform: Transform, locks: Locks) -> Manifest:
+    partition = context.scope.partition
     counts, days = transform.decode()
-    standing = list_standing_files(one.lake, partition, days)
-    written = _write_unlocked(transform, standing)
-    earlier = paths_of_earlier_runs(one.lake, partition)
+    existing = list_existing_files(context.lake, partition, days)
+    written = _write_unlocked(transform, existing)
+    earlier = paths_of_earlier_runs(context.lake, partition)
     _lock(locks, {day_of(day) for day in days} | {dt for path in earlier if (dt := dt_of(path))})
-    standing_now = list_standing_files(one.lake, partition, days)
-    if written is None or standing_now != standing:  # another partition committed under one of the dates meanwhile
-        written = transform.write(standing_now)
-    quarantine, file = _quarantine(one, transform, written.tally)
+    existing_now = list_existing_files(context.lake, partition, days)
+    if written is None or existing_now != existing:  # another partition committed under one of the dates meanwhile
+        written = transform.write(existing_now)
+    quarantine, file = _quarantine(context, transform, written.dedup)
     # in the order of the commit: who sees an event of a data file must find its bad entities in quarantine too
     staged: dict[str, Staged] = {} if quarantine.path is None else {quarantine.path: file}
-    outputs = [_describe(partition, placed) for placed in written.files]
-    staged |= {output.path: placed.staged for output, placed in zip(outputs, written.files, strict=True)}
-    manifest = _conclude(one, engine, counts, written.tally, outputs, quarantine)
-    one.progress("commit", 0, len(staged))
-    commit(one.lake, locks, manifest, staged, earlier)
-    one.progress("commit", len(staged), len(staged))
+    outputs = [_describe(partition, file) for file in written.files]
+    staged |= {output.path: file.staged for output, file in zip(outputs, written.files, strict=True)}
+    manifest = _conclude(context, engine, counts, written.dedup, outputs, quarantine)
+    context.progress("commit", 0, len(staged))
+    commit(context.lake, locks, manifest, staged, earlier)
+    context.progress("commit", len(staged), len(staged))
     return manifest
 
 
-def _write_unlocked(transform: Transform, standing: Sequence[StandingFile]) -> Written | None:
+def _write_unlocked(transform: Transform, existing: Sequence[ExistingFile]) -> Written | None:
     """None where another partition replaced one of its files while it was read."""
     try:
-        return transform.write(standing)
+        return transform.write(existing)
     except RawChangedError:
         return None
 
@@ -148,57 +148,62 @@ def _lock(locks: Locks, dates: Iterable[date]) -> None:
         locks.acquire(f"dt={dt}", wait_seconds=_COMMIT_WAIT_SECONDS)
 
 
-def _quarantine(one: Run, transform: Transform, tally: Tally) -> tuple[QuarantineFile, Path]:
-    file = one.folder / "quarantine.parquet"
-    records = quarantine_records(one.raw, one.inputs, one.scope, transform.rejected(), tally)
+def _quarantine(context: RunContext, transform: Transform, dedup: DedupResult) -> tuple[QuarantineFile, Path]:
+    file = context.folder / "quarantine.parquet"
+    records = quarantine_records(context.raw, context.inputs, context.scope, transform.rejected(), dedup)
     by_reason = write_quarantine_file(records, file)
     if not by_reason:
         return QuarantineFile(path=None, records=0, by_reason={}), file
     written = QuarantineFile(
-        path=quarantine_path(one.scope.partition),
+        path=quarantine_path(context.scope.partition),
         records=pq.read_metadata(file).num_rows,
         by_reason=dict(sorted(by_reason.items())),
     )
     return written, file
 
 
-def _describe(partition: date, placed: PlacedFile) -> OutputFile:
-    day, source = placed.place
+def _describe(partition: date, file: DataFile) -> OutputFile:
+    day, source = file.table_partition
     return OutputFile(
-        path=data_path(partition, day_of(day), source, placed.number),
+        path=data_path(partition, day_of(day), source, file.number),
         dt=day_of(day),
         source=source,
-        rows=placed.rows,
-        size=placed.size,
-        sha256=placed.sha256,
-        min_timestamp=_EPOCH + timedelta(milliseconds=placed.times.first),
-        max_timestamp=_EPOCH + timedelta(milliseconds=placed.times.last),
+        rows=file.rows,
+        size=file.size,
+        sha256=file.sha256,
+        min_timestamp=_EPOCH + timedelta(milliseconds=file.times.first),
+        max_timestamp=_EPOCH + timedelta(milliseconds=file.times.last),
     )
 
 
 def _conclude(
-    one: Run, engine: str, counts: Counts, tally: Tally, outputs: Sequence[OutputFile], quarantine: QuarantineFile
+    context: RunContext,
+    engine: str,
+    counts: Counts,
+    dedup: DedupResult,
+    outputs: Sequence[OutputFile],
+    quarantine: QuarantineFile,
 ) -> Manifest:
     """The record of the run."""
-    partition = one.scope.partition
+    partition = context.scope.partition
     return Manifest(
         partition=partition,
-        run_id=one.run_id,
+        run_id=context.run_id,
         code_version=__version__,
         engine=engine,
-        started_at=one.started_at,
+        started_at=context.started_at,
         finished_at=datetime.now(UTC),
-        grace_hours=one.scope.grace_hours,
-        inputs=[InputObject(info.key, info.size, info.e_tag) for info in one.inputs],
+        grace_hours=context.scope.grace_hours,
+        inputs=[InputObject(info.key, info.size, info.e_tag) for info in context.inputs],
         objects=ObjectCounts(read=counts.objects, unreadable=counts.unreadable),
         events=EventCounts(
             read=counts.read,
-            kept=tally.kept,
-            duplicate=len(tally.duplicates),
+            kept=dedup.kept,
+            duplicate=len(dedup.duplicates),
             deferred=counts.deferred,
-            quarantined=counts.quarantined + tally.empty + len(tally.conflicts),
+            quarantined=counts.quarantined + dedup.empty + len(dedup.conflicts),
         ),
-        rows=tally.rows,
+        rows=dedup.rows,
         late_rows=sum(output.rows for output in outputs if output.dt != partition),
         quarantined_records=sum(quarantine.by_reason.values()),
         outputs=list(outputs),

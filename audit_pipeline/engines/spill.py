@@ -17,47 +17,47 @@ import psutil
 import pyarrow as pa
 
 from audit_pipeline.store.locks import is_process_alive
-from audit_pipeline.transform.merge import Key, sort_by_place
+from audit_pipeline.transform.merge import Key, sort_by_partition
 
 __all__ = [
-    "Place",
-    "RunFile",
+    "SpillFile",
     "SpilledRun",
-    "cut_to_pieces",
-    "key_of",
+    "TablePartition",
+    "cut_to_batches",
     "read_tables",
     "scratch_folder",
-    "write_run",
+    "write_sorted_run",
     "write_table",
 ]
 
-#: (dt as days since 1970, source): where rows go.
-Place = tuple[int, str]
+#: A partition of the table: (dt as days since 1970, source).
+TablePartition = tuple[int, str]
 
-_PIECE_BYTES: Final = 1 << 20
-_PIECE_ROWS: Final = 8192
-#: Arrow writes each of a piece's many buffers by itself.
+#: A batch has at most so many bytes and rows.
+_BATCH_BYTES: Final = 1 << 20
+_BATCH_ROWS: Final = 8192
+#: Arrow writes each of a batch's many buffers by itself.
 _WRITE_BUFFER_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class RunFile:
-    """A file of sorted rows; ``pieces`` gives, of each place, the pieces' numbers and their first keys."""
+class SpillFile:
+    """A file of sorted rows; ``batches`` has, for each table partition, its batches' numbers and their first keys."""
 
     path: Path
-    pieces: dict[Place, tuple[list[int], list[Key]]]
+    batches: dict[TablePartition, tuple[list[int], list[Key]]]
 
 
 @dataclass(frozen=True, slots=True)
 class SpilledRun:
-    """The rows of one place in a run file: a :class:`audit_pipeline.transform.merge.Run`."""
+    """The rows of one table partition in a spill file: a :class:`audit_pipeline.transform.merge.SortedRun`."""
 
     path: Path
     numbers: Sequence[int]
     first_keys: Sequence[Key]
 
-    def read(self, piece: int) -> pa.Table:
-        return pa.Table.from_batches([_open(self.path).get_batch(self.numbers[piece])])
+    def read(self, batch: int) -> pa.Table:
+        return pa.Table.from_batches([_open(self.path).get_batch(self.numbers[batch])])
 
 
 @contextmanager
@@ -78,29 +78,28 @@ def scratch_folder(parent: Path | None) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def write_run(rows: pa.Table, path: Path) -> tuple[RunFile, pa.Table]:
-    """Sort rows by (dt, source) and the order of the files, and spill them; the file, and the sorted rows."""
-    rows = sort_by_place(rows)
-    pieces: dict[Place, tuple[list[int], list[Key]]] = {}
+def write_sorted_run(rows: pa.Table, path: Path) -> tuple[SpillFile, pa.Table]:
+    """Sort rows by (dt, source) and, within each, as data files are sorted; write them to ``path``.
+
+    Returns the file, and the sorted rows.
+    """
+    rows = sort_by_partition(rows)
+    batches: dict[TablePartition, tuple[list[int], list[Key]]] = {}
     with _new_file(path, rows.schema) as writer:
-        for number, (place, piece) in enumerate(cut_to_pieces(rows)):
-            writer.write_table(piece)
-            numbers, first_keys = pieces.setdefault(place, ([], []))
+        for number, (table_partition, batch) in enumerate(cut_to_batches(rows)):
+            writer.write_table(batch)
+            numbers, first_keys = batches.setdefault(table_partition, ([], []))
             numbers.append(number)
-            first_keys.append(key_of(piece, 0))
-    return RunFile(path, pieces), rows
+            first_keys.append(_key_of(batch, 0))
+    return SpillFile(path, batches), rows
 
 
-def cut_to_pieces(rows: pa.Table) -> Iterator[tuple[Place, pa.Table]]:
-    """Rows that are sorted by place, in pieces of one place each."""
-    size = max(1, min(_PIECE_ROWS, _PIECE_BYTES * len(rows) // max(1, rows.nbytes)))
-    for place, start, end in _places(rows):
+def cut_to_batches(rows: pa.Table) -> Iterator[tuple[TablePartition, pa.Table]]:
+    """Batches of one table partition each, from rows that are sorted by table partition."""
+    size = max(1, min(_BATCH_ROWS, _BATCH_BYTES * len(rows) // max(1, rows.nbytes)))
+    for table_partition, start, end in _table_partitions(rows):
         for at in range(start, end, size):
-            yield place, rows.slice(at, min(size, end - at))
-
-
-def key_of(rows: pa.Table, index: int) -> Key:
-    return rows["Timestamp"][index].value, rows["Id"][index].as_py()
+            yield table_partition, rows.slice(at, min(size, end - at))
 
 
 def write_table(table: pa.Table, path: Path) -> Path:
@@ -110,15 +109,19 @@ def write_table(table: pa.Table, path: Path) -> Path:
 
 
 def read_tables(path: Path) -> Iterator[pa.Table]:
-    """The table of a file, a part at a time."""
+    """The table of a file, one record batch at a time."""
     with pa.OSFile(str(path)) as source:
         reader = pa.ipc.open_file(source)
         for number in range(reader.num_record_batches):
             yield pa.Table.from_batches([reader.get_batch(number)])
 
 
-def _places(rows: pa.Table) -> Iterator[tuple[Place, int, int]]:
-    """The places of rows sorted by them, with where each starts and ends."""
+def _key_of(rows: pa.Table, index: int) -> Key:
+    return rows["Timestamp"][index].value, rows["Id"][index].as_py()
+
+
+def _table_partitions(rows: pa.Table) -> Iterator[tuple[TablePartition, int, int]]:
+    """(table partition, start, end) of rows sorted by table partition."""
     if not len(rows):
         return
     sources = rows["source"].combine_chunks().dictionary_encode()

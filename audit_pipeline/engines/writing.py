@@ -1,9 +1,11 @@
 """Sorted runs to Parquet files on disk: each event once, whatever this run or others hold of it."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -13,24 +15,27 @@ import pyarrow.parquet as pq
 
 from audit_pipeline.engines.commit import Staged
 from audit_pipeline.engines.decoding import Spilled
-from audit_pipeline.engines.spill import Place, SpilledRun, read_tables
-from audit_pipeline.engines.standing import StandingFile, StandingRun, find_standing_events
+from audit_pipeline.engines.existing_files import ExistingFile, ExistingRun, find_existing_events
+from audit_pipeline.engines.spill import SpilledRun, TablePartition, read_tables
 from audit_pipeline.store.objects import Store
-from audit_pipeline.transform.duplicates import EventKey, Orders, Tally, find_clashes, hash_ids, resolve
-from audit_pipeline.transform.merge import Run, merge
+from audit_pipeline.transform.duplicates import DedupResult, Sequences, find_clashes, hash_ids, resolve
+from audit_pipeline.transform.merge import SortedRun, merge
 from audit_pipeline.transform.parquet import TimeRange, write_rows
 
-__all__ = ["PlacedFile", "Written", "key_groups", "write_blocks", "write_places"]
+__all__ = ["DataFile", "Written", "key_groups", "write_blocks", "write_partitions"]
 
 #: Memory that finding duplicates takes for each byte of keys.
 _BYTES_PER_KEY_BYTE: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class PlacedFile:
-    """A finished data file, and where it goes; ``number`` is given where one place has several. ``size`` in bytes."""
+class DataFile:
+    """A finished data file of the table, before the commit puts it in place.
 
-    place: Place
+    ``number`` is given where a table partition has several files; ``size`` is in bytes, ``sha256`` hexadecimal.
+    """
+
+    table_partition: TablePartition
     number: int | None
     staged: Staged
     times: TimeRange
@@ -41,47 +46,54 @@ class PlacedFile:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    files: list[PlacedFile]
-    tally: Tally
+    """The data files of a run, or of a part of it, and what became of its events."""
+
+    files: list[DataFile]
+    dedup: DedupResult
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """What was found by the events' keys alone, over all places."""
+class _Matches:
+    """What the events' keys alone show, over all table partitions of a run.
 
-    clashes: Orders
-    standing_events: dict[EventKey, int]
-    standing_files: Sequence[StandingFile]
-
-
-def write_places(
-    spilled: Spilled, lake: Store, standing: Sequence[StandingFile], folder: Path, *, threads: int, key_memory: int
-) -> Iterator[tuple[int, Written]]:
-    """Merge every (dt, source) of the run into files in ``folder``; yields (places in all, one place) as they finish.
-
-    ``key_memory`` is in bytes.
+    ``clashes`` are the sequences of events that exist with another Timestamp too; ``existing_ids`` are, by table
+    partition, the Ids that ``existing_files`` hold too.
     """
-    known = _look_up(spilled, lake, standing, key_memory)
-    places = sorted({place for run in spilled.runs for place in run.pieces})
+
+    clashes: Sequences
+    existing_ids: Mapping[TablePartition, Sequence[str]]
+    existing_files: Sequence[ExistingFile]
+
+
+def write_partitions(
+    spilled: Spilled, lake: Store, existing: Sequence[ExistingFile], folder: Path, *, threads: int, key_memory: int
+) -> Iterator[tuple[int, Written]]:
+    """Merge every (dt, source) of the run into files in ``folder``.
+
+    Yields (number of table partitions in all, what was written of one) as they finish. ``key_memory`` is in bytes.
+    """
+    matches = _match(spilled, lake, existing, key_memory)
+    table_partitions = sorted({table_partition for run in spilled.runs for table_partition in run.batches})
+    # not named after the source, which may be as long as a name can be
+    names = (folder / f"{number:06}" for number in range(len(table_partitions)))
     with ThreadPoolExecutor(threads) as pool:
-        # not named after the source, which may be as long as a name can be
-        names = (folder / f"{number:06}" for number in range(len(places)))
-        for written in pool.map(lambda place, name: _write_place(place, spilled, lake, known, name), places, names):
-            yield len(places), written
+        for written in pool.map(partial(_write_partition, spilled, lake, matches), table_partitions, names):
+            yield len(table_partitions), written
 
 
-def _look_up(spilled: Spilled, lake: Store, standing: Sequence[StandingFile], key_memory: int) -> _Known:
-    clashes: list[Orders] = [np.array([], np.uint64)]
-    found: dict[EventKey, int] = {}
+def _match(spilled: Spilled, lake: Store, existing: Sequence[ExistingFile], key_memory: int) -> _Matches:
+    clashes: list[Sequences] = [np.array([], np.uint64)]
+    ids: dict[TablePartition, list[str]] = defaultdict(list)
     for keys in key_groups(spilled.keys, key_memory):
-        here = find_standing_events(lake, standing, keys)
-        clashes.append(find_clashes(keys, here))
-        found |= here
-    return _Known(np.concatenate(clashes), found, standing)
+        events = find_existing_events(lake, existing, keys)
+        clashes.append(find_clashes(keys, events))
+        for day, source, event_id in events:
+            ids[day, source].append(event_id)
+    return _Matches(np.concatenate(clashes), dict(ids), existing)
 
 
 def key_groups(files: Sequence[Path], key_memory: int) -> Iterator[pa.Table]:
-    """The keys of all events, in as many groups as memory demands; the same Id is always in the same group."""
+    """The keys of all events, in as many groups as memory demands; all events of an Id are in the same group."""
     tables = (table for file in files for table in read_tables(file))
     size = sum(table.nbytes for table in tables) * _BYTES_PER_KEY_BYTE
     groups = 1 + size // key_memory
@@ -92,24 +104,27 @@ def key_groups(files: Sequence[Path], key_memory: int) -> Iterator[pa.Table]:
         yield pa.concat_tables(tables)
 
 
-def _write_place(place: Place, spilled: Spilled, lake: Store, known: _Known, name: Path) -> Written:
-    runs: list[Run] = [SpilledRun(run.path, *run.pieces[place]) for run in spilled.runs if place in run.pieces]
-    ids = [
-        event_id for found_day, found_source, event_id in known.standing_events if (found_day, found_source) == place
-    ]
-    if ids:
-        runs += [StandingRun(lake, file, ids) for file in known.standing_files if file.place == place]
-    return write_blocks(place, merge(runs), known.clashes, name)
+def _write_partition(
+    spilled: Spilled, lake: Store, matches: _Matches, table_partition: TablePartition, name: Path
+) -> Written:
+    spills = (file for file in spilled.runs if table_partition in file.batches)
+    runs: list[SortedRun] = [SpilledRun(file.path, *file.batches[table_partition]) for file in spills]
+    if ids := matches.existing_ids.get(table_partition):
+        files = (file for file in matches.existing_files if file.table_partition == table_partition)
+        runs += [ExistingRun(lake, file, ids) for file in files]
+    return write_blocks(table_partition, merge(runs), matches.clashes, name)
 
 
-def write_blocks(place: Place, blocks: Iterable[pa.Table], clashes: Orders, name: Path) -> Written:
-    """The blocks of a place's sorted stream to files called ``name`` and a number, each event once."""
-    tallies: list[Tally] = []
+def write_blocks(
+    table_partition: TablePartition, blocks: Iterable[pa.Table], clashes: Sequences, name: Path
+) -> Written:
+    """Write the blocks of a table partition's sorted stream, each event once, to files called ``name`` and a number."""
+    results: list[DedupResult] = []
 
     def rows() -> Iterator[pa.Table]:
         for block in blocks:
-            kept, tally = resolve(block, clashes)
-            tallies.append(tally)
+            kept, result = resolve(block, clashes)
+            results.append(result)
             yield kept
 
     paths: list[Path] = []
@@ -120,11 +135,11 @@ def write_blocks(place: Place, blocks: Iterable[pa.Table], clashes: Orders, name
 
     times = write_rows(rows(), new_file)
     numbers = range(len(paths)) if len(paths) > 1 else [None]
-    files = [_described(place, *one) for one in zip(numbers, paths, times, strict=False)]
-    return Written(files, Tally.total(tallies))
+    files = [_describe(table_partition, *one) for one in zip(numbers, paths, times, strict=False)]
+    return Written(files, DedupResult.total(results))
 
 
-def _described(place: Place, number: int | None, path: Path, times: TimeRange) -> PlacedFile:
+def _describe(table_partition: TablePartition, number: int | None, path: Path, times: TimeRange) -> DataFile:
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return PlacedFile(place, number, path, times, pq.read_metadata(path).num_rows, path.stat().st_size, sha256)
+    return DataFile(table_partition, number, path, times, pq.read_metadata(path).num_rows, path.stat().st_size, sha256)

@@ -17,12 +17,12 @@ from audit_pipeline.store.layout import delivery_hour_of
 from audit_pipeline.transform import fast, texts
 from audit_pipeline.transform.exact import Exploded, explode
 from audit_pipeline.transform.gunzip import decompress
-from audit_pipeline.transform.ownership import Scope, Window
+from audit_pipeline.transform.ownership import OwnedDates, Scope
 from audit_pipeline.transform.rows import (
     DECODED_SCHEMA,
-    ORDER_SHIFT,
     PLACEHOLDER_INDEX,
     REJECTED_SCHEMA,
+    SEQUENCE_SHIFT,
     digest_of,
 )
 from audit_pipeline.transform.times import DAY_MS, epochs_ms
@@ -33,7 +33,7 @@ __all__ = ["Counts", "Decoded", "RawObject", "decode", "decode_batches", "find_t
 _WINDOW_BYTES: Final = 512 << 10
 #: After a window with something wrong in it, the next ones are so small, to find it without reading much text by text.
 _SMALLEST_WINDOW_BYTES: Final = 16 << 10
-_LAST_IN_OBJECT: Final = (1 << ORDER_SHIFT) - 1
+_LAST_IN_OBJECT: Final = (1 << SEQUENCE_SHIFT) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def decode_batches(objects: Iterable[RawObject], scope: Scope, batch_bytes: int)
 
 
 def find_texts(data: bytes, numbers: Collection[int]) -> Iterator[tuple[int, int, bytes]]:
-    """(number, offset, text) of the texts with these numbers in an object; ``order`` counts them so."""
+    """(number, offset, text) of the texts with these numbers in an object; ``sequence`` counts them so."""
     found = decompress(data).text
     with texts.nesting_limits() as stack_depth:
         texts.thorough_nesting(stack_depth)
@@ -104,7 +104,7 @@ class _Pending:
 
     events: list[fast.Event] = field(default_factory=list)
     times: list[npt.NDArray[np.int64]] = field(default_factory=list)
-    orders: list[npt.NDArray[np.uint64]] = field(default_factory=list)
+    sequences: list[npt.NDArray[np.uint64]] = field(default_factory=list)
     size: int = 0
 
 
@@ -139,12 +139,12 @@ class _Decoder:
     # -- what the decoder of one object hands in
 
     def keep(
-        self, events: list[fast.Event], times: npt.NDArray[np.int64], orders: npt.NDArray[np.uint64], size: int
+        self, events: list[fast.Event], times: npt.NDArray[np.int64], sequences: npt.NDArray[np.uint64], size: int
     ) -> None:
         pending = self._pending
         pending.events += events
         pending.times.append(times)
-        pending.orders.append(orders)
+        pending.sequences.append(sequences)
         pending.size += size
         if pending.size >= _WINDOW_BYTES:
             self._flush()
@@ -160,12 +160,12 @@ class _Decoder:
     def _flush(self) -> None:
         pending, self._pending = self._pending, _Pending()
         if pending.events:
-            table = fast.to_table(pending.events, np.concatenate(pending.times), np.concatenate(pending.orders))
+            table = fast.to_table(pending.events, np.concatenate(pending.times), np.concatenate(pending.sequences))
             self._tables.append(table)
             self.size += table.nbytes
 
-    def window_of(self, key: str) -> Window:
-        return self._scope.window(delivery_hour_of(key))
+    def owned_dates_of(self, key: str) -> OwnedDates:
+        return self._scope.owned_dates(delivery_hour_of(key))
 
 
 class _ObjectDecoder:
@@ -174,8 +174,8 @@ class _ObjectDecoder:
     def __init__(self, into: _Decoder, raw_object: RawObject) -> None:
         self._into = into
         self._object = raw_object
-        self._window = into.window_of(raw_object.key)
-        self._order = raw_object.number << ORDER_SHIFT
+        self._owned = into.owned_dates_of(raw_object.key)
+        self._sequence = raw_object.number << SEQUENCE_SHIFT
 
     def run(self) -> None:
         found = decompress(self._object.data)
@@ -188,7 +188,7 @@ class _ObjectDecoder:
         finally:
             if collecting:
                 gc.enable()
-        if found.unreadable is not None and self._window.is_own_day:
+        if found.unreadable is not None and self._owned.is_own_day:
             self._into.counts.unreadable += 1
             self._reject_object(found.unreadable)
 
@@ -220,17 +220,17 @@ class _ObjectDecoder:
         times = np.array(epochs, np.int64)
         days = times // DAY_MS
         first, last = int(days.min()), int(days.max())
-        if self._window.is_own_day and not (self._window.is_in_range(first) and self._window.is_in_range(last)):
+        if self._owned.is_own_day and not (self._owned.is_in_range(first) and self._owned.is_in_range(last)):
             return False
-        orders = np.arange(self._order, self._order + len(events), dtype=np.uint64)
-        self._order += len(events)
+        sequences = np.arange(self._sequence, self._sequence + len(events), dtype=np.uint64)
+        self._sequence += len(events)
         self._into.counts.read += len(events)
-        if not (first == last and self._window.owns(first)):
-            owned = np.fromiter(map(self._window.owns, days.tolist()), np.bool_, len(events))
+        if not (first == last and self._owned.owns(first)):
+            owned = np.fromiter(map(self._owned.owns, days.tolist()), np.bool_, len(events))
             self._into.counts.deferred += int(len(events) - owned.sum())
             events = [event for event, is_ours in zip(events, owned.tolist(), strict=True) if is_ours]
-            times, orders = times[owned], orders[owned]
-        self._into.keep(events, times, orders, len(text))
+            times, sequences = times[owned], sequences[owned]
+        self._into.keep(events, times, sequences, len(text))
         return True
 
     def _read_exactly(self, data: bytes, position: int, end: int, is_cut: bool) -> int:
@@ -248,11 +248,11 @@ class _ObjectDecoder:
     def _take_text(self, raw: bytes, text: texts.Text) -> None:
         self._into.counts.read += 1
         self._explode(raw, text)
-        self._order += 1
+        self._sequence += 1
 
     def _explode(self, raw: bytes, text: texts.Text) -> None:
-        found = explode(raw, self._window) if text.is_json else _not_json(raw)
-        if not self._window.owns(found.day):
+        found = explode(raw, self._owned) if text.is_json else _not_json(raw)
+        if not self._owned.owns(found.day):
             self._into.counts.deferred += 1
             return
         told: dict[str, Any] = {"Offset": text.start, "EventId": found.event_id, "Source": found.source}
@@ -263,17 +263,19 @@ class _ObjectDecoder:
         rows = found.rows or [_placeholder(found)]
         digest = digest_of((bad.index, bad.raw) for bad in found.bad) if found.bad else None
         for row in rows:
-            row |= {"order": self._order, "bad": digest}
+            row |= {"sequence": self._sequence, "bad": digest}
         self._into.keep_exact(rows, len(raw))
         for bad in found.bad:
             self._reject(bad.reason, bad.message, bad.raw, EntityIndex=bad.index, **told)
 
     def _reject_object(self, message: str) -> None:
-        self._order = (self._object.number << ORDER_SHIFT) + _LAST_IN_OBJECT
+        self._sequence = (self._object.number << SEQUENCE_SHIFT) + _LAST_IN_OBJECT
         self._reject("unreadable_object", message, self._object.data)
 
     def _reject(self, reason: str, message: str, raw: bytes, **more: Any) -> None:
-        self._into.reject(Reason=reason, Message=message, Raw=raw, RawKey=self._object.key, order=self._order, **more)
+        self._into.reject(
+            Reason=reason, Message=message, Raw=raw, RawKey=self._object.key, sequence=self._sequence, **more
+        )
 
 
 def _window_end(data: bytes, start: int, size: int) -> int:

@@ -15,41 +15,41 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from audit_pipeline.transform.rows import DECODED_SCHEMA, FIRST_OWN_ORDER, PLACEHOLDER_INDEX
+from audit_pipeline.transform.rows import DECODED_SCHEMA, FIRST_OWN_SEQUENCE, PLACEHOLDER_INDEX
 
-__all__ = ["KEY_COLUMNS", "EventKey", "Orders", "Tally", "event_keys", "find_clashes", "hash_ids", "resolve"]
+__all__ = ["KEY_COLUMNS", "DedupResult", "EventKey", "Sequences", "event_keys", "find_clashes", "hash_ids", "resolve"]
 
-Orders = npt.NDArray[np.uint64]
+Sequences = npt.NDArray[np.uint64]
 
 #: (dt as days since 1970, source, Id)
 EventKey = tuple[int, str, str]
 
-KEY_COLUMNS: Final = ["source", "Id", "dt", "Timestamp", "order"]
+KEY_COLUMNS: Final = ["source", "Id", "dt", "Timestamp", "sequence"]
 
-_NO_ORDERS: Final = np.array([], np.uint64)
-_COMPARED: Final = [name for name in DECODED_SCHEMA.names if name not in ("order", "dt", "source")]
+_NO_SEQUENCES: Final = np.array([], np.uint64)
+_COMPARED: Final = [name for name in DECODED_SCHEMA.names if name not in ("sequence", "dt", "source")]
 
 
 def event_keys(rows: pa.Table) -> pa.Table:
     """One row an event of :data:`KEY_COLUMNS`, of rows in which each event's rows lie together."""
-    return rows.select(KEY_COLUMNS).take(pa.array(_starts(_orders(rows))))
+    return rows.select(KEY_COLUMNS).take(pa.array(_starts(_sequences(rows))))
 
 
-def find_clashes(keys: pa.Table, foreign: Mapping[EventKey, int]) -> Orders:
-    """Orders of the events that stand already with another time: in this run, or in another partition's file.
+def find_clashes(keys: pa.Table, foreign: Mapping[EventKey, int]) -> Sequences:
+    """Sequences of the events that stand already with another time: in this run, or in another partition's file.
 
     ``keys`` are all events of the run with these (source, Id), in any order; ``foreign`` gives the Timestamp (ms) of
     what stands in other partitions' files of the same dt.
     """
     clashes: list[int] = []
     first: dict[tuple[str, str], int] = {}
-    suspects = keys.filter(_is_suspect(keys["Id"], foreign)).sort_by("order")
-    columns = [suspects[name].to_pylist() for name in ("source", "Id", "dt", "order")]
+    suspects = keys.filter(_is_suspect(keys["Id"], foreign)).sort_by("sequence")
+    columns = [suspects[name].to_pylist() for name in ("source", "Id", "dt", "sequence")]
     times = suspects["Timestamp"].cast(pa.int64()).to_pylist()
-    for source, event_id, dt, order, time in zip(*columns, times, strict=True):
+    for source, event_id, dt, sequence, time in zip(*columns, times, strict=True):
         stands = foreign.get((dt, source, event_id), time)
         if first.setdefault((source, event_id), time) != time or stands != time:
-            clashes.append(order)
+            clashes.append(sequence)
     return np.array(clashes, np.uint64)
 
 
@@ -65,8 +65,8 @@ def _is_suspect(ids: pa.ChunkedArray, foreign: Mapping[EventKey, int]) -> pa.Arr
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
-    """What became of events: ``rows`` and ``kept`` count, ``duplicates`` and ``conflicts`` name them by their orders.
+class DedupResult:
+    """What became of events: ``rows`` and ``kept`` count; ``duplicates`` and ``conflicts`` are sequences.
 
     ``empty`` are events none of whose entities can become a row: their entities are in quarantine.
     """
@@ -74,46 +74,46 @@ class Tally:
     rows: int
     kept: int
     empty: int
-    duplicates: Orders
-    conflicts: Orders
+    duplicates: Sequences
+    conflicts: Sequences
 
     @classmethod
-    def total(cls, tallies: Sequence["Tally"]) -> "Tally":
+    def total(cls, results: Sequence["DedupResult"]) -> "DedupResult":
         return cls(
-            rows=sum(tally.rows for tally in tallies),
-            kept=sum(tally.kept for tally in tallies),
-            empty=sum(tally.empty for tally in tallies),
-            duplicates=np.concatenate([_NO_ORDERS, *(tally.duplicates for tally in tallies)]),
-            conflicts=np.concatenate([_NO_ORDERS, *(tally.conflicts for tally in tallies)]),
+            rows=sum(dedup.rows for dedup in results),
+            kept=sum(dedup.kept for dedup in results),
+            empty=sum(dedup.empty for dedup in results),
+            duplicates=np.concatenate([_NO_SEQUENCES, *(dedup.duplicates for dedup in results)]),
+            conflicts=np.concatenate([_NO_SEQUENCES, *(dedup.conflicts for dedup in results)]),
         )
 
 
-def resolve(block: pa.Table, clashes: Orders) -> tuple[pa.Table, Tally]:
+def resolve(block: pa.Table, clashes: Sequences) -> tuple[pa.Table, DedupResult]:
     """The rows that belong in the table, each event once, of a block of the sorted stream of one (dt, source).
 
     The first in order of delivery stays. What stands in another partition's file has an order below those of the run's
-    own events (:data:`FIRST_OWN_ORDER`): it is compared with, and not written.
+    own events (:data:`FIRST_OWN_SEQUENCE`): it is compared with, and not written.
     """
-    orders = _orders(block)
-    starts = _starts(orders)
-    ends = np.append(starts[1:], len(orders))
-    conflict = np.isin(orders[starts], clashes)
+    sequences = _sequences(block)
+    starts = _starts(sequences)
+    ends = np.append(starts[1:], len(sequences))
+    conflict = np.isin(sequences[starts], clashes)
     duplicate = np.zeros(len(starts), np.bool_)
     compared = block.select(_COMPARED)
     for event, leader in _same_as_earlier(block, starts, ~conflict):
         rows, leading = (compared.slice(starts[i], ends[i] - starts[i]) for i in (event, leader))
         (duplicate if rows.equals(leading) else conflict)[event] = True
-    stays = ~(duplicate | conflict | (orders[starts] < FIRST_OWN_ORDER))
+    stays = ~(duplicate | conflict | (sequences[starts] < FIRST_OWN_SEQUENCE))
     empty = block["EntityIndex"].to_numpy()[starts] == PLACEHOLDER_INDEX
     written = stays & ~empty
     if not written.all():
         block = block.filter(pa.array(np.repeat(written, ends - starts)))
-    return block, Tally(
+    return block, DedupResult(
         rows=len(block),
         kept=int(written.sum()),
         empty=int((stays & empty).sum()),
-        duplicates=orders[starts][duplicate],
-        conflicts=orders[starts][conflict],
+        duplicates=sequences[starts][duplicate],
+        conflicts=sequences[starts][conflict],
     )
 
 
@@ -135,15 +135,15 @@ def _same_as_earlier(
     return [(int(events[i]), int(events[leaders[i]])) for i in np.flatnonzero(same)]
 
 
-def _orders(rows: pa.Table) -> Orders:
-    orders: Orders = rows["order"].to_numpy()
-    return orders
+def _sequences(rows: pa.Table) -> Sequences:
+    sequences: Sequences = rows["sequence"].to_numpy()
+    return sequences
 
 
-def _starts(orders: Orders) -> npt.NDArray[np.int64]:
+def _starts(sequences: Sequences) -> npt.NDArray[np.int64]:
     """Where each event's rows start."""
-    changes: npt.NDArray[np.int64] = np.flatnonzero(orders[1:] != orders[:-1]) + 1
-    return np.concatenate([np.zeros(min(1, len(orders)), np.int64), changes])
+    changes: npt.NDArray[np.int64] = np.flatnonzero(sequences[1:] != sequences[:-1]) + 1
+    return np.concatenate([np.zeros(min(1, len(sequences)), np.int64), changes])
 
 
 def hash_ids(ids: pa.ChunkedArray) -> npt.NDArray[np.uint32]:

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from audit_pipeline.contract.source import SOURCE_PATTERN
-from audit_pipeline.transform.ownership import Window
+from audit_pipeline.transform.ownership import OwnedDates
 from audit_pipeline.transform.times import DAY_MS, epoch_ms
 
 __all__ = ["BadEntity", "Exploded", "actor_type", "explode", "is_safe_source"]
@@ -71,7 +71,7 @@ def actor_type(raw: bytes) -> str | None:
     return _ACTOR_TYPES.get(raw) or _text(Raw(raw))
 
 
-def explode(text: bytes, window: Window) -> Exploded:
+def explode(text: bytes, owned: OwnedDates) -> Exploded:
     """Read a text that is JSON."""
     found = Exploded()
     if not text.startswith(b"{"):
@@ -80,7 +80,7 @@ def explode(text: bytes, window: Window) -> Exploded:
     envelope = _OBJECT.decode(text)
     _identify(found, envelope)
     try:
-        detail, entities = _check_event(found, envelope, window)
+        detail, entities = _check_event(found, envelope, owned)
         actor = _object_or_none(detail.get("actor"), "detail.actor")
     except _ProblemError as problem:
         found.problem = (problem.reason, problem.message)
@@ -104,7 +104,7 @@ def _identify(found: Exploded, envelope: Mapping[str, Raw]) -> None:
     found.event_id = own_id or _string(envelope.get("id")) or None
 
 
-def _check_event(found: Exploded, envelope: Mapping[str, Raw], window: Window) -> tuple[dict[str, Raw], list[Raw]]:
+def _check_event(found: Exploded, envelope: Mapping[str, Raw], owned: OwnedDates) -> tuple[dict[str, Raw], list[Raw]]:
     """The detail and its entities. The order of the checks is the contract's: the first that fails is named."""
     if not _required_string(envelope, "id"):
         raise _ProblemError("missing_field", "id is empty")
@@ -116,7 +116,7 @@ def _check_event(found: Exploded, envelope: Mapping[str, Raw], window: Window) -
         raise _ProblemError("no_entities", "detail.entities is empty")
     if found.day is None:
         raise _ProblemError("bad_time", f"time {time[:64]!r} is no RFC 3339 time with an offset")
-    if not window.is_in_range(found.day):
+    if not owned.is_in_range(found.day):
         raise _ProblemError(
             "time_out_of_range", f"time {time[:64]!r} is before the first partition or over a day after its delivery"
         )

@@ -104,13 +104,13 @@ def has_safe_sources(events: list[Event]) -> bool:
     return all(_safe_sources[source] for source in {event.source for event in events})
 
 
-def to_table(events: list[Event], times: npt.NDArray[np.int64], orders: npt.NDArray[np.uint64]) -> pa.Table:
-    """Rows of :data:`DECODED_SCHEMA`, one an entity change; ``times`` (ms) and ``orders`` are the events'."""
+def to_table(events: list[Event], times: npt.NDArray[np.int64], sequences: npt.NDArray[np.uint64]) -> pa.Table:
+    """Rows of :data:`DECODED_SCHEMA`, one an entity change; ``times`` (ms) and ``sequences`` are the events'."""
     details = [event.detail for event in events]
     entities = [detail.entities for detail in details]
     counts = np.fromiter(map(len, entities), np.int64, len(entities))
     changes = list(chain.from_iterable(entities))
-    columns = _event_columns(events, details, times, orders)
+    columns = _event_columns(events, details, times, sequences)
     if len(changes) > len(events):
         of_event = pa.array(np.repeat(np.arange(len(events)), counts))
         repeated = pa.RecordBatch.from_pydict(columns).take(of_event)
@@ -123,7 +123,7 @@ def to_table(events: list[Event], times: npt.NDArray[np.int64], orders: npt.NDAr
 
 
 def _event_columns(
-    events: list[Event], details: list[_Detail], times: npt.NDArray[np.int64], orders: npt.NDArray[np.uint64]
+    events: list[Event], details: list[_Detail], times: npt.NDArray[np.int64], sequences: npt.NDArray[np.uint64]
 ) -> dict[str, pa.Array]:
     actors = [detail.actor or _NO_ACTOR for detail in details]
     return {
@@ -136,7 +136,7 @@ def _event_columns(
         "CorrelationId": _texts([detail.correlation_id for detail in details]),
         "dt": pa.array(times // DAY_MS, pa.int32()),
         "source": _texts([event.source for event in events]),
-        "order": pa.array(orders, pa.uint64()),
+        "sequence": pa.array(sequences, pa.uint64()),
     }
 
 

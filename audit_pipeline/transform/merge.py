@@ -1,4 +1,4 @@
-"""Sorted runs of rows to one sorted stream, a bounded piece at a time."""
+"""Sorted runs of rows to one sorted stream, a bounded batch at a time."""
 
 import bisect
 import heapq
@@ -14,29 +14,29 @@ import pyarrow.compute as pc
 
 from audit_pipeline.transform.times import DAY_MS
 
-__all__ = ["Key", "Piece", "Run", "merge", "merge_pieces", "pieces_of", "sort_by_place"]
+__all__ = ["Key", "SortedBatch", "SortedRun", "batches_of", "merge", "merge_batches", "sort_by_partition"]
 
 #: (Timestamp in ms, Id): what tells an event from others in a stream of one (dt, source).
 Key = tuple[int, str]
 
 #: Sorted rows of one (dt, source): a key that none of them is before, and what reads them.
-Piece = tuple[Key, Callable[[], pa.Table]]
+SortedBatch = tuple[Key, Callable[[], pa.Table]]
 
 #: Rows that a block of the stream has at least, where there are as many; or bytes, where rows are large.
 _BLOCK_ROWS: Final = 8192
 _BLOCK_BYTES: Final = 8 << 20
 
-_ROW_ORDER: Final = [(name, "ascending") for name in ("Timestamp", "Id", "order", "EntityIndex")]
+_ROW_ORDER: Final = [(name, "ascending") for name in ("Timestamp", "Id", "sequence", "EntityIndex")]
 
 
-class Run(Protocol):
-    """Rows of one (dt, source), sorted, in pieces that can be read one by one."""
+class SortedRun(Protocol):
+    """Rows of one (dt, source), sorted, in batches that can be read one by one."""
 
     @property
     def first_keys(self) -> Sequence[Key]:
-        """Of each piece, a key that none of its rows is before, in order."""
+        """Of each batch, a key that none of its rows is before, in order."""
 
-    def read(self, piece: int) -> pa.Table: ...
+    def read(self, batch: int) -> pa.Table: ...
 
 
 def sort_rows(rows: pa.Table) -> pa.Table:
@@ -48,40 +48,39 @@ def sort_rows(rows: pa.Table) -> pa.Table:
     return rows.take(pc.sort_indices(keys, sort_keys=_ROW_ORDER))
 
 
-def sort_by_place(rows: pa.Table) -> pa.Table:
+def sort_by_partition(rows: pa.Table) -> pa.Table:
     """The same within each (dt, source)."""
     sources = rows["source"].combine_chunks().dictionary_encode()
     days, times = rows["dt"].to_numpy(), rows["Timestamp"].to_numpy().view(np.int64)
-    # Place and time in one number: comparing it costs a fraction of comparing a date, a text and a time. The time
-    # within a day has 27 bits, and that leaves room for more places than a run can hold rows of.
-    place = (days.astype(np.int64) - days.min(initial=0)) * len(sources.dictionary) + sources.indices.to_numpy()
-    placed = pa.array(place * DAY_MS + times % DAY_MS)
-    keys = rows.select(["Id", "order", "EntityIndex"]).append_column("place", placed).combine_chunks()
-    order = [("place", "ascending"), *_ROW_ORDER[1:]]
-    return rows.take(pc.sort_indices(keys, sort_keys=order))
+    # dt, source and time in one number: comparing it costs a fraction of comparing a date, a text and a time. The time
+    # within a day has 27 bits, and that leaves room for more partitions than a run can hold rows of.
+    partition = (days.astype(np.int64) - days.min(initial=0)) * len(sources.dictionary) + sources.indices.to_numpy()
+    rank = pa.array(partition * DAY_MS + times % DAY_MS)
+    keys = rows.select(["Id", "sequence", "EntityIndex"]).append_column("rank", rank).combine_chunks()
+    return rows.take(pc.sort_indices(keys, sort_keys=[("rank", "ascending"), *_ROW_ORDER[1:]]))
 
 
-def merge(runs: Iterable[Run]) -> Iterator[pa.Table]:
+def merge(runs: Iterable[SortedRun]) -> Iterator[pa.Table]:
     """Blocks of rows in order. Rows with the same Timestamp and Id always come in the same block.
 
-    Only pieces whose times overlap are in memory together; runs follow the delivery hours, so that these are few.
+    Only batches whose times overlap are in memory together; runs follow the delivery hours, so that these are few.
     """
-    return merge_pieces(heapq.merge(*map(pieces_of, runs), key=itemgetter(0)))
+    return merge_batches(heapq.merge(*map(batches_of, runs), key=itemgetter(0)))
 
 
-def pieces_of(run: Run) -> Iterator[Piece]:
-    """The pieces of a run, in order."""
+def batches_of(run: SortedRun) -> Iterator[SortedBatch]:
+    """The batches of a run, in order."""
     for number, first_key in enumerate(run.first_keys):
         yield first_key, partial(run.read, number)
 
 
-def merge_pieces(pieces: Iterator[Piece]) -> Iterator[pa.Table]:
-    """The same of pieces of any runs, in the order of their first keys."""
-    upcoming = next(pieces, None)
+def merge_batches(batches: Iterator[SortedBatch]) -> Iterator[pa.Table]:
+    """The same of batches of any runs, in the order of their first keys."""
+    upcoming = next(batches, None)
     waiting: list[pa.Table] = []
     held, enough = 0.0, 1.0
     while upcoming is not None:
-        (_, read), upcoming = upcoming, next(pieces, None)
+        (_, read), upcoming = upcoming, next(batches, None)
         rows = read()
         if len(rows):
             waiting.append(rows)
@@ -125,7 +124,7 @@ def _place_of(bound: Key, table: pa.Table) -> int:
 def _combine(tables: list[pa.Table]) -> pa.Table:
     rows = pa.concat_tables(tables)
     if all(_key(one, len(one) - 1) < _key(other, 0) for one, other in pairwise(tables)):
-        return rows  # pieces of one run, or of runs that do not overlap: nearly always
+        return rows  # batches of one run, or of runs that do not overlap: nearly always
     return sort_rows(rows)
 
 

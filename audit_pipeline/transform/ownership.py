@@ -6,11 +6,11 @@ from datetime import date
 from audit_pipeline.store.layout import DeliveryHour
 from audit_pipeline.transform.times import day_number
 
-__all__ = ["Scope", "Window"]
+__all__ = ["OwnedDates", "Scope"]
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class OwnedDates:
     """The event dates, as days since 1970, that a run owns among the events of one object.
 
     Events without a readable date, and those whose date is out of range, belong to the delivery day's own run.
@@ -41,9 +41,9 @@ class Scope:
     grace_hours: int
     first_partition: date
 
-    def window(self, hour: DeliveryHour) -> Window:
+    def owned_dates(self, hour: DeliveryHour) -> OwnedDates:
         """What the run owns of an object delivered in ``hour``."""
-        return Window(
+        return OwnedDates(
             is_own_day=hour.day == self.partition,
             partition=day_number(self.partition),
             earliest=day_number(self.first_partition),

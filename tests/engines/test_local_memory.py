@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from audit_pipeline.engines import decoding, local, spill
+from audit_pipeline.engines.decoding import SpillingDecoder
 from audit_pipeline.simulate import Firehose, Shares, simulate
 from audit_pipeline.store.objects import open_store
 from audit_pipeline.transform import merge
@@ -171,32 +172,32 @@ def counts(lake: Lake) -> Record:
     return {name: lake.manifest()[name] for name in ("events", "rows", "late_rows", "quarantine", "outputs")}
 
 
-def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+def one_batch_an_object(monkeypatch: pytest.MonkeyPatch) -> None:
     def one_by_one(objects: Iterable[RawObject], scope: Scope, _batch_bytes: int) -> Iterator[Decoded]:
         return (decode([one], scope) for one in objects)
 
     monkeypatch.setattr(decoding, "decode_batches", one_by_one)
 
 
-def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spill, "_PIECE_ROWS", 10)
+def batches_of_ten_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spill, "_BATCH_ROWS", 10)
     monkeypatch.setattr(merge, "_BLOCK_ROWS", 16)
 
 
 def little_memory_for_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    write_places = local.write_places
+    write_partitions = local.write_partitions
 
     def with_little(*given: Any, **options: Any) -> Any:
-        return write_places(*given, **options | {"key_memory": 100_000})
+        return write_partitions(*given, **options | {"key_memory": 100_000})
 
-    monkeypatch.setattr(local, "write_places", with_little)
+    monkeypatch.setattr(local, "write_partitions", with_little)
 
 
 CUTS = {
-    "a run of spilled rows for every object": [small_batches],
-    "pieces of ten rows": [small_pieces],
+    "a run of spilled rows for every object": [one_batch_an_object],
+    "batches of ten rows": [batches_of_ten_rows],
     "keys in many groups": [little_memory_for_keys],
-    "all of these": [small_batches, small_pieces, little_memory_for_keys],
+    "all of these": [one_batch_an_object, batches_of_ten_rows, little_memory_for_keys],
 }
 
 
@@ -209,18 +210,18 @@ def test_a_run_writes_the_same_bytes_with(cuts: list[Any], busy_day: Lake, monke
     for cut in cuts:
         cut(monkeypatch)
     runs: list[int] = []
-    spill_all = local.spill_all
+    decode_inputs = SpillingDecoder.decode
 
     def counting(*given: Any) -> Any:
-        for objects, spilled in spill_all(*given):
+        for objects, spilled in decode_inputs(*given):
             runs.append(len(spilled.runs))
             yield objects, spilled
 
-    monkeypatch.setattr(local, "spill_all", counting)
+    monkeypatch.setattr(SpillingDecoder, "decode", counting)
     busy_day.run()
     assert files_of(busy_day) == whole
     assert counts(busy_day) == counted
-    assert sum(runs) > 250 if small_batches in cuts else sum(runs) == 1
+    assert sum(runs) > 250 if one_batch_an_object in cuts else sum(runs) == 1
 
 
 @pytest.mark.parametrize("workers", [2, 3])
@@ -250,7 +251,7 @@ def test_a_day_on_which_all_events_share_one_time_is_sorted_by_id_and_holds_each
         "deferred": 0,
         "quarantined": 0,
     }
-    for cut in (small_batches, small_pieces):
+    for cut in (one_batch_an_object, batches_of_ten_rows):
         cut(monkeypatch)
     lake.run()
     assert files_of(lake) == whole

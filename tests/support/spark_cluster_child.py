@@ -2,7 +2,7 @@
 
 ``python spark_cluster_child.py MASTER SETTINGS SETTINGS`` (the last two as JSON): the first lake's run has a task that
 is slow after its work, so that Spark starts a second attempt of it; in the second lake's run an executor dies, with the
-pieces that it keeps, between decoding and writing; at last, in a run of the same lake, the driver's own JVM dies.
+records that it keeps, between decoding and writing; at last, in a run of the same lake, the driver's own JVM dies.
 Prints what happened as JSON.
 """
 
@@ -60,8 +60,8 @@ def main() -> None:
 
 def _slow_writing(attempts: str) -> type[Writing]:
     class Slow(Writing):
-        def run(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-            told = list(Writing.run(self, batches))
+        def map_batches(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            told = list(Writing.map_batches(self, batches))
             context: Any = TaskContext.get()
             if context.partitionId() == 0:
                 Path(attempts, str(context.attemptNumber())).touch()

@@ -32,7 +32,7 @@ def exactly(monkeypatch: pytest.MonkeyPatch, *data: bytes | str, scope: Scope = 
 
 
 def in_order(rows: pa.Table) -> list[dict[str, object]]:
-    return rows.sort_by([("order", "ascending"), ("EntityIndex", "ascending")]).to_pylist()
+    return rows.sort_by([("sequence", "ascending"), ("EntityIndex", "ascending")]).to_pylist()
 
 
 def assert_same(one: Decoded, other: Decoded) -> None:

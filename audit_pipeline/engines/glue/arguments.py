@@ -9,7 +9,7 @@ from typing import Final
 from audit_pipeline.errors import SettingsError
 from audit_pipeline.settings import Settings
 
-__all__ = ["Asked", "run_id_of"]
+__all__ = ["JobRequest", "run_id_of"]
 
 _PARTITION: Final = "--PARTITION"
 _RUN_ID: Final = "--RUN_ID"
@@ -22,7 +22,7 @@ _SETTINGS: Final = ("raw_url", "lake_url", "start_date", "grace_hours")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class JobRequest:
     """One run that is asked of the job.
 
     ``input`` is the fingerprint of the raw objects that were there when it was asked for. The job reads what there is
@@ -38,12 +38,12 @@ class Asked:
     @classmethod
     def of(
         cls, settings: Settings, partition: date, run_id: str, fingerprint: str, *, accept_vanished_raw: bool
-    ) -> "Asked":
+    ) -> "JobRequest":
         named = {f"AUDIT_{name.upper()}": str(getattr(settings, name)) for name in _SETTINGS}
         return cls(partition, run_id, fingerprint, accept_vanished_raw, named)
 
     @classmethod
-    def parse(cls, argv: Sequence[str]) -> "Asked":
+    def parse(cls, argv: Sequence[str]) -> "JobRequest":
         """From a command line ``--NAME value …``, in which Glue has put names of its own.
 
         :class:`SettingsError` where one is missing or wrong.

@@ -26,7 +26,7 @@ from typing import Final
 
 from audit_pipeline.aws import aws_errors, glue_jobs_client, logs_client
 from audit_pipeline.engines.engine import Progress
-from audit_pipeline.engines.glue.arguments import Asked
+from audit_pipeline.engines.glue.arguments import JobRequest
 from audit_pipeline.engines.glue.log import JobLog
 from audit_pipeline.engines.glue.progress import read_progress
 from audit_pipeline.engines.glue.runs import JobRun, JobRuns, growing
@@ -72,31 +72,33 @@ class GlueEngine:
         inputs = _list_inputs(settings, lake, partition)
         if not accept_vanished_raw:  # the job would refuse likewise, minutes later
             refuse_vanished(read_manifest(lake, partition), inputs)
-        asked = Asked.of(settings, partition, run_id, fingerprint(inputs), accept_vanished_raw=accept_vanished_raw)
+        request = JobRequest.of(
+            settings, partition, run_id, fingerprint(inputs), accept_vanished_raw=accept_vanished_raw
+        )
         with aws_errors("Glue", GlueJobError):
-            ended = self._run_to_end(asked, sum(info.size for info in inputs), progress)
+            ended = self._run_to_end(request, sum(info.size for info in inputs), progress)
         return _manifest_of(lake, partition, ended, self.job)
 
     @cached_property
     def _runs(self) -> JobRuns:
         return JobRuns(glue_jobs_client(), self.job, first_pause=min(1.0, self.poll_seconds))
 
-    def _run_to_end(self, asked: Asked, raw_bytes: int, progress: Progress) -> JobRun:
+    def _run_to_end(self, request: JobRequest, raw_bytes: int, progress: Progress) -> JobRun:
         """The job run, which has succeeded."""
         job_run: JobRun | None = None
         try:
-            job_run = self._runs.find_or_start(asked, workers_for(raw_bytes), self.timeout_minutes)
-            if job_run.run_id != asked.run_id:
+            job_run = self._runs.find_or_start(request, workers_for(raw_bytes), self.timeout_minutes)
+            if job_run.run_id != request.run_id:
                 _log.info(
                     "Glue job %s: run %s of %s is at work on %s already: waiting for it",
-                    *(self.job, job_run.id, job_run.run_id, asked.partition),
+                    *(self.job, job_run.id, job_run.run_id, request.partition),
                 )
-            return self._watch(job_run, asked.partition, progress)
+            return self._watch(job_run, request.partition, progress)
         except _EndedError as error:
             raise GlueJobError(str(error)) from None
         except BaseException:
-            if job_run is None or job_run.run_id == asked.run_id:
-                self._runs.stop(asked)
+            if job_run is None or job_run.run_id == request.run_id:
+                self._runs.stop(request)
             else:
                 _log.warning("Glue job %s: run %s, which was adopted, goes on", self.job, job_run.id)
             raise

@@ -1,7 +1,7 @@
 """What runs in Glue: the Spark engine on Glue's session, for the one partition that the arguments name.
 
 It needs pyspark, and boto3 for the keys of S3: Glue brings both. It has no use for ``awsglue``, whose
-``getResolvedOptions`` gives no more than :meth:`audit_pipeline.engines.glue.arguments.Asked.parse` does.
+``getResolvedOptions`` gives no more than :meth:`audit_pipeline.engines.glue.arguments.JobRequest.parse` does.
 """
 
 import os
@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 
 from pyspark.sql import SparkSession
 
-from audit_pipeline.engines.glue.arguments import Asked
+from audit_pipeline.engines.glue.arguments import JobRequest
 from audit_pipeline.engines.glue.progress import progress_line
 from audit_pipeline.engines.spark import SparkEngine
 from audit_pipeline.errors import AuditPipelineError
@@ -29,17 +29,21 @@ def main(argv: Sequence[str]) -> int:
     """The exit code: 0, or 1 with one line on stderr for an error that a user can act on."""
     signal.signal(signal.SIGTERM, _end)
     try:
-        asked = Asked.parse(argv)
+        request = JobRequest.parse(argv)
         # also for the libraries below, and so that a wrong one is told by its name
-        os.environ.update(asked.settings)
+        os.environ.update(request.settings)
         engine = SparkEngine(SparkSession.builder.getOrCreate, name="glue")
         manifest = engine.run(
-            load_settings(), asked.partition, asked.run_id, _Printer(), accept_vanished_raw=asked.accept_vanished_raw
+            load_settings(),
+            request.partition,
+            request.run_id,
+            _Printer(),
+            accept_vanished_raw=request.accept_vanished_raw,
         )
     except AuditPipelineError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
         return 1
-    print(f"{asked.partition}: {manifest.rows:,} rows in {len(manifest.outputs):,} files", flush=True)
+    print(f"{request.partition}: {manifest.rows:,} rows in {len(manifest.outputs):,} files", flush=True)
     return 0
 
 

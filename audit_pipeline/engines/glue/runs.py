@@ -1,4 +1,4 @@
-"""The runs of one Glue job: found, started, looked at and stopped, however often Glue has to be asked."""
+"""The runs of one Glue job: found, started, looked at and stopped, with retries where Glue does not answer."""
 
 import logging
 import random
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import ClientError, HTTPClientError
 
 from audit_pipeline.aws import aws_errors
-from audit_pipeline.engines.glue.arguments import Asked, run_id_of
+from audit_pipeline.engines.glue.arguments import JobRequest, run_id_of
 from audit_pipeline.engines.glue.sizing import Workers
 from audit_pipeline.errors import GlueJobError
 
@@ -78,7 +78,7 @@ class JobRuns:
         self.job = job
         self._first_pause = first_pause
 
-    def find_or_start(self, asked: Asked, workers: Workers, timeout_minutes: int) -> JobRun:
+    def find_or_start(self, request: JobRequest, workers: Workers, timeout_minutes: int) -> JobRun:
         """The run under way that does what is asked for, else a new one.
 
         StartJobRun knows no token that would make of two requests one run. So no request is repeated blindly: after
@@ -87,21 +87,21 @@ class JobRuns:
         """
         deadline = time.monotonic() + _ROOM_SECONDS
         for pause in growing(self._first_pause, 2.0, 30.0):
-            found = self._of_partition(asked)
+            found = self._of_partition(request)
             for run in found:
-                if run.state in _UNDER_WAY and asked.is_same_work(run.arguments):
+                if run.state in _UNDER_WAY and request.is_same_work(run.arguments):
                     return run
             why = "its run before this one is being stopped"
             if not any(run.state == "STOPPING" for run in found):
                 try:
-                    return self._start(asked, workers, timeout_minutes)
+                    return self._start(request, workers, timeout_minutes)
                 except (ClientError, HTTPClientError) as error:
                     if time.monotonic() > deadline or not (_is_passing(error) or _code_of(error) in _FULL):
                         raise
                     why = _told(error)
             if time.monotonic() > deadline:
-                raise GlueJobError(f"Glue job {self.job} had no room for partition {asked.partition}: {why}")
-            _log.info("Glue job %s cannot start on %s yet: %s", self.job, asked.partition, why)
+                raise GlueJobError(f"Glue job {self.job} had no room for partition {request.partition}: {why}")
+            _log.info("Glue job %s cannot start on %s yet: %s", self.job, request.partition, why)
             time.sleep(pause * random.uniform(0.5, 1))
         raise AssertionError("the attempts never end")
 
@@ -109,30 +109,30 @@ class JobRuns:
         answer = self._patiently(lambda: self._client.get_job_run(JobName=self.job, RunId=run_id), _ASKING_SECONDS)
         return _job_run(answer["JobRun"])
 
-    def stop(self, asked: Asked) -> None:
+    def stop(self, request: JobRequest) -> None:
         """Stop whatever runs on behalf of just this; what goes wrong is only logged, as another error is on its way."""
         try:
             with aws_errors("Glue", GlueJobError):
-                ours = [run for run in self._of_partition(asked) if run.run_id == asked.run_id]
+                ours = [run for run in self._of_partition(request) if run.run_id == request.run_id]
                 for run in ours:
                     self._stop(run)
         except Exception as error:
-            _log.warning("runs of the Glue job %s for %s may go on: %s", self.job, asked.partition, error)
+            _log.warning("runs of the Glue job %s for %s may go on: %s", self.job, request.partition, error)
 
-    def _of_partition(self, asked: Asked) -> list[JobRun]:
+    def _of_partition(self, request: JobRequest) -> list[JobRun]:
         """Those that have not ended, newest first. Ended ones lie behind them for months: all pages are looked at."""
         page: dict[str, Any] = {"JobName": self.job, "MaxResults": _PAGE}
         found: list[JobRun] = []
         while True:
             answer = self._patiently(partial(self._client.get_job_runs, **page), _ASKING_SECONDS)
             runs = map(_job_run, answer["JobRuns"])
-            found += [run for run in runs if not run.has_ended and asked.is_same_partition(run.arguments)]
+            found += [run for run in runs if not run.has_ended and request.is_same_partition(run.arguments)]
             if not answer.get("NextToken"):
                 return found
             page["NextToken"] = answer["NextToken"]
 
-    def _start(self, asked: Asked, workers: Workers, timeout_minutes: int) -> JobRun:
-        arguments = asked.arguments()
+    def _start(self, request: JobRequest, workers: Workers, timeout_minutes: int) -> JobRun:
+        arguments = request.arguments()
         answer = self._client.start_job_run(
             JobName=self.job,
             Arguments=arguments,
@@ -142,7 +142,7 @@ class JobRuns:
         )
         _log.info(
             *("Glue job %s: started run %s of %s on %s %s workers", self.job, answer["JobRunId"]),
-            *(asked.partition, workers.number, workers.kind),
+            *(request.partition, workers.number, workers.kind),
         )
         return JobRun(answer["JobRunId"], "STARTING", arguments, "", "", None)
 

@@ -1,4 +1,4 @@
-"""How the rows of a run are cut to units of work, one file each or so, and the units put to tasks of even size."""
+"""How the rows of a run are cut into units of work, about one file each, and the units packed into even tasks."""
 
 import heapq
 import itertools
@@ -11,13 +11,12 @@ from typing import Final
 
 import numpy as np
 
-from audit_pipeline.engines.spill import Place
+from audit_pipeline.engines.spill import TablePartition
 from audit_pipeline.transform.parquet import FILE_GROUPS, GROUP_BYTES, GROUP_ROWS
 
 __all__ = ["Extent", "Unit", "cut", "pack", "partition_keys"]
 
-#: Row groups that a unit is planned to have: fewer than a file takes, for the plan knows only where pieces begin and
-#: end.
+#: Row groups that a unit is planned to have: fewer than a file takes, for the plan knows only some rows' times.
 _UNIT_GROUPS: Final = FILE_GROUPS * 7 // 8
 _BEFORE_ALL: Final = -(1 << 62)
 _AFTER_ALL: Final = 1 << 62
@@ -25,12 +24,12 @@ _AFTER_ALL: Final = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """What is known of a piece of rows without its payload; ``size`` in bytes.
+    """What the plan knows of a batch of rows without its payload; ``size`` in bytes.
 
-    ``times`` (ms) are those of rows at even distances, the first and the last row's among them.
+    ``times`` (ms) are those of rows at even distances, from the first to the last.
     """
 
-    place: Place
+    table_partition: TablePartition
     times: Sequence[int]
     rows: int
     size: int
@@ -38,28 +37,28 @@ class Extent:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """The rows of a place with times from ``start`` to before ``end`` (ms); ``size`` in bytes, about."""
+    """The rows of a table partition with times from ``start`` to before ``end`` (ms); ``size`` in bytes, about."""
 
-    place: Place
+    table_partition: TablePartition
     start: int
     end: int
     size: int
 
 
 def cut(extents: Iterable[Extent]) -> list[Unit]:
-    """Units in the order of places and times. A place that is too large for one file is cut by time, evenly.
+    """Units in the order of (dt, source) and time. A table partition too large for one file is cut by time, evenly.
 
-    By time, because the copies of an event that are equal have equal times: they stay together.
+    By time, because copies of an event that are equal have equal times: they stay together.
     """
-    of_place: dict[Place, list[Extent]] = defaultdict(list)
+    of_partition: dict[TablePartition, list[Extent]] = defaultdict(list)
     for extent in extents:
-        of_place[extent.place].append(extent)
+        of_partition[extent.table_partition].append(extent)
     units: list[Unit] = []
-    for place, parts in sorted(of_place.items()):
+    for table_partition, parts in sorted(of_partition.items()):
         rows, size = sum(part.rows for part in parts), sum(part.size for part in parts)
         count = max(1, math.ceil(max(rows / GROUP_ROWS, size / GROUP_BYTES) / _UNIT_GROUPS))
         bounds = [_BEFORE_ALL, *_quantiles(parts, count), _AFTER_ALL]
-        units += [Unit(place, a, b, size // (len(bounds) - 1)) for a, b in pairwise(bounds)]
+        units += [Unit(table_partition, a, b, size // (len(bounds) - 1)) for a, b in pairwise(bounds)]
     return units
 
 
@@ -76,7 +75,7 @@ def _quantiles(parts: Sequence[Extent], count: int) -> list[int]:
 
 
 def pack(units: Sequence[Unit], tasks: int) -> list[int]:
-    """Of each unit the task, from 0: the largest first, each to the task that has least yet."""
+    """The task of each unit, from 0: the largest unit first, each to the task with the least work so far."""
     loads = [(0, task) for task in range(tasks)]
     chosen = [0] * len(units)
     for number in sorted(range(len(units)), key=lambda n: (-units[n].size, n)):
@@ -87,7 +86,7 @@ def pack(units: Sequence[Unit], tasks: int) -> list[int]:
 
 
 def partition_keys(count: int) -> list[int]:
-    """For each of ``count`` partitions a number that Spark's hash partitioning puts there, and no other's.
+    """For each of ``count`` Spark partitions, a number that Spark's hash partitioning puts there.
 
     ``DataFrame.repartition`` has no other way to say where a row is to go: with plain numbers some tasks would have two
     units' work, and some none.

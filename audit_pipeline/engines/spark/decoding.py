@@ -1,4 +1,4 @@
-"""The first kind of task: raw objects through the kernel, to sorted pieces of rows and of keys."""
+"""The first kind of task: raw objects through the kernel, to sorted batches of rows and of keys."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,93 +8,87 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from audit_pipeline.engines.spark.pieces import Kind, Piece
-from audit_pipeline.engines.spill import cut_to_pieces
+from audit_pipeline.engines.plan import InputSplit
+from audit_pipeline.engines.spark.shuffle_records import Kind, ShuffleRecord
+from audit_pipeline.engines.spill import cut_to_batches
 from audit_pipeline.errors import AuditPipelineError
-from audit_pipeline.store.objects import ObjectInfo, open_store
+from audit_pipeline.store.objects import open_store
 from audit_pipeline.transform.decode import Counts, Decoded, RawObject, decode_batches
 from audit_pipeline.transform.duplicates import event_keys, hash_ids
-from audit_pipeline.transform.merge import sort_by_place
+from audit_pipeline.transform.merge import sort_by_partition
 from audit_pipeline.transform.ownership import Scope
 
-__all__ = ["Decoding", "Share", "key_pieces"]
+__all__ = ["Decoding", "key_records"]
 
-#: Pieces of a share are numbered from its first object's place: in the order of delivery, and no two the same.
-_PIECES_SHIFT: Final = 32
-#: Keys in a piece.
+#: The batches of a split are numbered from its first object's number, so that all are in the order of delivery.
+_BATCH_SHIFT: Final = 32
+#: Keys in a record.
 _KEY_ROWS: Final = 1 << 16
-#: Times that tell how the rows of a piece lie in it.
+#: Rows of a batch whose times show how its rows spread in time.
 _TIMES: Final = 9
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
-    """Consecutive raw objects, the work of one task; ``first_number`` is the first one's place among all."""
-
-    objects: Sequence[ObjectInfo]
-    first_number: int
-
-
-@dataclass(frozen=True, slots=True)
 class Decoding:
-    """Keys are shared out to ``buckets`` by their Id, so that all events of an Id come together in one task.
+    """Decodes input splits. Keys are divided among ``buckets`` by their Id: one task sees all events of an Id.
 
-    A bucket is known by the number that brings it into a partition of its own. ``part_bytes``: of a piece's payload in
-    one record.
+    A bucket is known by the number that brings it into a Spark partition of its own. ``batch_bytes`` is how much is
+    decoded at a time, ``part_bytes`` the largest payload of a record.
     """
 
     raw_url: str
     scope: Scope
-    shares: Sequence[Share]
+    splits: Sequence[InputSplit]
     buckets: Sequence[int]
     batch_bytes: int
     part_bytes: int
 
-    def run(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Everything that comes of the shares with these numbers; of each, at its end, its counts."""
+    def map_batches(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The records of the splits with these numbers; after those of each split, its counts as an outcome."""
         for batch in batches:
             for number in batch["id"].to_pylist():
-                yield from self._decode(self.shares[number])
+                for record in self._decode(self.splits[number]):
+                    yield record.to_arrow()
 
-    def _decode(self, share: Share) -> Iterator[pa.RecordBatch]:
+    def _decode(self, split: InputSplit) -> Iterator[ShuffleRecord]:
         counts = Counts()
-        numbers = itertools.count(share.first_number << _PIECES_SHIFT)
+        numbers = itertools.count(split.first_number << _BATCH_SHIFT)
         try:
             raw = open_store(self.raw_url)
-            fetched = enumerate(raw.get_many(share.objects), share.first_number)
+            fetched = enumerate(raw.get_many(split.objects), split.first_number)
             objects = (RawObject(info.key, number, data) for number, (info, data) in fetched)
             for decoded in decode_batches(objects, self.scope, self.batch_bytes):
                 counts += decoded.counts
-                for piece in self._pieces_of(decoded, numbers):
-                    yield piece.batch()
-        except AuditPipelineError as error:  # the store has tried again already: Spark need not
-            yield Piece.telling(error).batch()
+                yield from self._records_of(decoded, numbers)
+        except AuditPipelineError as error:  # the store has retried already: Spark need not
+            yield ShuffleRecord.of_outcome(error)
         else:
-            yield Piece.telling(counts).batch()
+            yield ShuffleRecord.of_outcome(counts)
 
-    def _pieces_of(self, decoded: Decoded, numbers: Iterator[int]) -> Iterator[Piece]:
+    def _records_of(self, decoded: Decoded, numbers: Iterator[int]) -> Iterator[ShuffleRecord]:
         if len(decoded.rows):
-            rows = sort_by_place(decoded.rows)
-            for (day, source), piece in cut_to_pieces(rows):
-                first_id = piece["Id"][0].as_py()
-                more = {"source": source, "times": _times(piece), "first_id": first_id}
-                yield from Piece.of(Kind.ROWS, day, piece, piece=next(numbers), **more).parts(self.part_bytes)
-            yield from key_pieces(Kind.KEYS, event_keys(rows), self.buckets)
+            rows = sort_by_partition(decoded.rows)
+            for (day, source), batch in cut_to_batches(rows):
+                columns = {"source": source, "times": _times(batch), "first_id": batch["Id"][0].as_py()}
+                record = ShuffleRecord.of(Kind.ROWS, day, batch, batch=next(numbers), **columns)
+                yield from record.parts(self.part_bytes)
+            yield from key_records(Kind.KEYS, event_keys(rows), self.buckets)
         if len(decoded.rejected):
-            yield from Piece.of(Kind.REJECTED, 0, decoded.rejected, piece=next(numbers)).parts(self.part_bytes)
+            record = ShuffleRecord.of(Kind.REJECTED, 0, decoded.rejected, batch=next(numbers))
+            yield from record.parts(self.part_bytes)
 
 
-def _times(piece: pa.Table) -> list[int]:
-    """Those of rows at even distances, from the first to the last (ms)."""
-    rows = np.linspace(0, len(piece) - 1, _TIMES).astype(np.int64)
-    times: list[int] = piece["Timestamp"].take(pa.array(rows)).cast(pa.int64()).to_pylist()
+def _times(batch: pa.Table) -> list[int]:
+    """The times (ms) of rows at even distances, from the first to the last."""
+    rows = np.linspace(0, len(batch) - 1, _TIMES).astype(np.int64)
+    times: list[int] = batch["Timestamp"].take(pa.array(rows)).cast(pa.int64()).to_pylist()
     return times
 
 
-def key_pieces(kind: Kind, keys: pa.Table, buckets: Sequence[int]) -> Iterator[Piece]:
-    """Keys (a table with a column ``Id``) in their buckets."""
+def key_records(kind: Kind, keys: pa.Table, buckets: Sequence[int]) -> Iterator[ShuffleRecord]:
+    """Keys (a table with a column ``Id``), divided among ``buckets`` by their Id."""
     hashes = hash_ids(keys["Id"]) % len(buckets) if len(buckets) > 1 else None
-    for place, bucket in enumerate(buckets):
-        chosen = keys if hashes is None else keys.filter(pa.array(hashes == place))
+    for index, bucket in enumerate(buckets):
+        chosen = keys if hashes is None else keys.filter(pa.array(hashes == index))
         for start in range(0, len(chosen), _KEY_ROWS):
-            yield Piece.of(kind, bucket, chosen.slice(start, _KEY_ROWS))
+            yield ShuffleRecord.of(kind, bucket, chosen.slice(start, _KEY_ROWS))

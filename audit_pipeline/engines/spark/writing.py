@@ -1,4 +1,4 @@
-"""The third kind of task: the pieces of some units, merged, each event once, into finished files."""
+"""The third kind of task: the batches of some units, merged, each event once, into finished files."""
 
 import heapq
 import itertools
@@ -13,19 +13,19 @@ import numpy as np
 import pyarrow as pa
 from pyspark import TaskContext
 
+from audit_pipeline.engines.existing_files import ExistingFile, ExistingRun
 from audit_pipeline.engines.spark.cutting import Unit
-from audit_pipeline.engines.spark.pieces import join_parts, outcome, read_table
+from audit_pipeline.engines.spark.shuffle_records import join_parts, outcome, read_table
 from audit_pipeline.engines.spill import scratch_folder
-from audit_pipeline.engines.standing import StandingFile, StandingRun
-from audit_pipeline.engines.writing import PlacedFile, Written, write_blocks
+from audit_pipeline.engines.writing import DataFile, Written, write_blocks
 from audit_pipeline.errors import AuditPipelineError
 from audit_pipeline.store.objects import Store, open_store
-from audit_pipeline.transform.duplicates import Orders
-from audit_pipeline.transform.merge import Piece, merge_pieces, pieces_of
+from audit_pipeline.transform.duplicates import Sequences
+from audit_pipeline.transform.merge import SortedBatch, batches_of, merge_batches
 
 __all__ = ["Writing", "WrittenUnit"]
 
-#: (unit, first time in ms, first Id, number, payload) of a piece of rows, as Spark has sorted them.
+#: (unit, first time in ms, first Id, batch number, payload) of a batch of rows, as Spark has sorted them.
 _Record = tuple[int, int, str, int, bytes | pa.Buffer]
 
 
@@ -37,41 +37,41 @@ class WrittenUnit:
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """``standing``: by unit, the Ids of its events that stand in ``standing_files`` too.
+    """Writes units. ``existing`` are, by unit, the Ids of its events that ``existing_files`` hold too.
 
-    Files are put under ``prefix`` with the attempt's number in their names, so that no two attempts share one. Nobody
-    reads those of an attempt that did not tell of them, and the driver removes the prefix at the end.
+    Files are put under ``prefix`` with the attempt's number in their names, so that no two attempts share one. The
+    files of an attempt that reported no outcome are never read, and the driver deletes the prefix at the end.
     """
 
     lake_url: str
     prefix: str
     scratch_dir: Path | None
     units: Sequence[Unit]
-    clashes: Orders
-    standing: Mapping[int, Sequence[str]]
-    standing_files: Sequence[StandingFile]
+    clashes: Sequences
+    existing: Mapping[int, Sequence[str]]
+    existing_files: Sequence[ExistingFile]
 
-    def run(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def map_batches(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """The outcomes of the units of one task: a :class:`WrittenUnit` each, or the error that ended it."""
         try:
             lake = open_store(self.lake_url, create=True)
             with scratch_folder(self.scratch_dir) as folder:
-                for number, records in itertools.groupby(join_parts(_parts(batches)), key=itemgetter(0)):
+                for number, records in itertools.groupby(join_parts(_records(batches)), key=itemgetter(0)):
                     yield outcome(WrittenUnit(number, self._write(lake, number, records, folder)))
         except AuditPipelineError as error:
             yield outcome(error)
 
     def _write(self, lake: Store, number: int, records: Iterable[_Record], folder: Path) -> Written:
         unit = self.units[number]
-        streams: list[Iterator[Piece]] = [_pieces(records, unit)]
-        if ids := self.standing.get(number):
-            files = (file for file in self.standing_files if file.place == unit.place)
-            streams += [pieces_of(StandingRun(lake, file, ids)) for file in files]
-        blocks = merge_pieces(heapq.merge(*streams, key=itemgetter(0)))
-        written = write_blocks(unit.place, blocks, self.clashes, folder / f"{number:06}")
-        return Written([self._put(lake, file) for file in written.files], written.tally)
+        streams: list[Iterator[SortedBatch]] = [_sorted_batches(records, unit)]
+        if ids := self.existing.get(number):
+            files = (file for file in self.existing_files if file.table_partition == unit.table_partition)
+            streams += [batches_of(ExistingRun(lake, file, ids)) for file in files]
+        blocks = merge_batches(heapq.merge(*streams, key=itemgetter(0)))
+        written = write_blocks(unit.table_partition, blocks, self.clashes, folder / f"{number:06}")
+        return Written([self._put(lake, file) for file in written.files], written.dedup)
 
-    def _put(self, lake: Store, file: PlacedFile) -> PlacedFile:
+    def _put(self, lake: Store, file: DataFile) -> DataFile:
         assert isinstance(file.staged, Path)
         context: Any = TaskContext.get()
         key = f"{self.prefix}/{context.taskAttemptId()}-{file.staged.name}"
@@ -80,19 +80,19 @@ class Writing:
         return replace(file, staged=key)
 
 
-def _parts(batches: Iterable[pa.RecordBatch]) -> Iterator[_Record]:
+def _records(batches: Iterable[pa.RecordBatch]) -> Iterator[_Record]:
     for batch in batches:
-        columns = (batch[name].to_pylist() for name in ("unit", "first_ms", "first_id", "piece"))
+        columns = (batch[name].to_pylist() for name in ("unit", "first_ms", "first_id", "batch"))
         yield from zip(*columns, (payload.as_buffer() for payload in batch["payload"]), strict=True)
 
 
-def _pieces(records: Iterable[_Record], unit: Unit) -> Iterator[Piece]:
+def _sorted_batches(records: Iterable[_Record], unit: Unit) -> Iterator[SortedBatch]:
     for _, first_ms, first_id, _, payload in records:
         yield (first_ms, first_id), partial(_read, payload, unit)
 
 
 def _read(payload: bytes | pa.Buffer, unit: Unit) -> pa.Table:
-    """The rows of a piece that belong to the unit."""
+    """The rows of a batch that belong to the unit."""
     rows = read_table(payload)
     times = rows["Timestamp"].to_numpy().view(np.int64)
     first, end = np.searchsorted(times, (unit.start, unit.end)).tolist()

@@ -15,7 +15,7 @@ from dagster import OpDefinition
 
 from audit_pipeline.engines import run_partition
 from audit_pipeline.engines.glue import runs as runs_module
-from audit_pipeline.engines.glue.arguments import Asked
+from audit_pipeline.engines.glue.arguments import JobRequest
 from audit_pipeline.engines.glue.engine import GlueEngine
 from audit_pipeline.engines.glue.sizing import RAW_BYTES_PER_WORKER, Workers, workers_for
 from audit_pipeline.engines.plan import list_inputs
@@ -85,9 +85,9 @@ def run(lake: Lake, run_id: str = "ours", *, engine: GlueEngine | None = None, a
     return of_test.run(settings(lake), DAY1, run_id, lambda *_: None, accept_vanished_raw=accept)
 
 
-def asked(lake: Lake, run_id: str, *, accept: bool = False) -> Asked:
+def job_request(lake: Lake, run_id: str, *, accept: bool = False) -> JobRequest:
     inputs = list_inputs(open_store(str(lake.raw)), DAY1, lake.grace)
-    return Asked.of(settings(lake), DAY1, run_id, fingerprint(inputs), accept_vanished_raw=accept)
+    return JobRequest.of(settings(lake), DAY1, run_id, fingerprint(inputs), accept_vanished_raw=accept)
 
 
 def commit(lake: Lake, run_id: str) -> None:
@@ -221,9 +221,9 @@ def test_a_day_whose_raw_has_gone_starts_no_job(jobs: GlueJobs, lake: Lake) -> N
 def test_a_run_that_is_at_work_on_the_same_is_adopted(jobs: GlueJobs, lake: Lake) -> None:
     commit(lake, "earlier")
     jobs.page = 2
-    earlier = jobs.begin(asked(lake, "earlier").arguments(), "RUNNING", "RUNNING", "SUCCEEDED")
+    earlier = jobs.begin(job_request(lake, "earlier").arguments(), "RUNNING", "RUNNING", "SUCCEEDED")
     for number in range(5):  # newer ones that have ended, over several pages
-        jobs.begin(asked(lake, f"ended {number}").arguments(), "FAILED")
+        jobs.begin(job_request(lake, f"ended {number}").arguments(), "FAILED")
     assert run(lake).run_id == "earlier"
     assert len(jobs.runs) == 6
     assert earlier.state == "SUCCEEDED"
@@ -232,7 +232,7 @@ def test_a_run_that_is_at_work_on_the_same_is_adopted(jobs: GlueJobs, lake: Lake
 @pytest.mark.parametrize("different", ["--PARTITION", "--INPUT", "--ACCEPT_VANISHED_RAW", "--AUDIT_GRACE_HOURS"])
 def test_a_run_of_anything_else_is_not_adopted(jobs: GlueJobs, lake: Lake, different: str) -> None:
     commit(lake, "ours")
-    jobs.begin(asked(lake, "other").arguments() | {different: "else"}, "RUNNING")
+    jobs.begin(job_request(lake, "other").arguments() | {different: "else"}, "RUNNING")
     jobs.play("RUNNING", "SUCCEEDED")
     assert run(lake).run_id == "ours"
     assert states(jobs) == ["RUNNING", "SUCCEEDED"]
@@ -240,7 +240,7 @@ def test_a_run_of_anything_else_is_not_adopted(jobs: GlueJobs, lake: Lake, diffe
 
 def test_a_run_that_is_being_stopped_is_waited_for_and_not_adopted(jobs: GlueJobs, lake: Lake) -> None:
     commit(lake, "ours")
-    stopping = jobs.begin(asked(lake, "earlier").arguments(), "STOPPING")
+    stopping = jobs.begin(job_request(lake, "earlier").arguments(), "STOPPING")
     jobs.play("RUNNING", "SUCCEEDED")
     soon(lambda: setattr(stopping, "states", ["STOPPED"]), lambda: jobs.asked["GetJobRuns"] >= 2)
     assert run(lake).run_id == "ours"
@@ -318,7 +318,7 @@ def test_an_interrupt_before_the_start_is_answered_stops_what_was_started(
 
 
 def test_an_interrupt_leaves_an_adopted_run_alone(jobs: GlueJobs, lake: Lake, told: pytest.LogCaptureFixture) -> None:
-    jobs.begin(asked(lake, "other").arguments(), "RUNNING")
+    jobs.begin(job_request(lake, "other").arguments(), "RUNNING")
     soon(_thread.interrupt_main, lambda: jobs.asked["GetJobRun"] >= 2)
     with pytest.raises(KeyboardInterrupt):
         run(lake)
@@ -342,19 +342,19 @@ def test_an_interrupt_goes_on_though_glue_refuses_to_stop_the_run(
 
 
 def test_the_job_finds_its_arguments_between_those_of_glue(lake: Lake) -> None:
-    one = asked(lake, "ours", accept=True)
+    one = job_request(lake, "ours", accept=True)
     given = [text for pair in one.arguments().items() for text in pair]
     argv = ["--JOB_NAME", "x", "--enable-metrics", *given, "--additional-python-modules", "a,b", "--TempDir", ""]
-    assert Asked.parse(argv) == one
+    assert JobRequest.parse(argv) == one
 
 
 def test_a_job_that_a_person_starts_by_hand_says_what_is_missing() -> None:
     with pytest.raises(SettingsError, match="without --RUN_ID, --INPUT, --ACCEPT_VANISHED_RAW: let Dagster start it"):
-        Asked.parse(["--PARTITION", "2026-05-01"])
+        JobRequest.parse(["--PARTITION", "2026-05-01"])
 
 
 def test_each_start_has_arguments_of_its_own(lake: Lake) -> None:
-    one = asked(lake, "ours")
+    one = job_request(lake, "ours")
     one.arguments()["--PARTITION"] = "changed"
     assert one.arguments()["--PARTITION"] == "2026-05-01"
 

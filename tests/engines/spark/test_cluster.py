@@ -64,7 +64,7 @@ def test_of_a_task_that_spark_starts_twice_the_table_has_one(
     assert leftovers(lakes["slow"]) == []
 
 
-def test_an_executor_that_dies_with_its_pieces_is_made_up_for(
+def test_an_executor_that_dies_with_its_records_is_made_up_for(
     on_a_cluster: tuple[dict[str, Any], dict[str, Lake]],
 ) -> None:
     told, lakes = on_a_cluster

@@ -1,4 +1,4 @@
-"""What is the Spark engine's own: tasks that die, places that are cut, one session for several days, its Java.
+"""What is the Spark engine's own: tasks that die, partitions that are cut, one session for several days, its Java.
 
 That its rows are those of the local engine is shown by the tests of the rules, which run on both.
 """
@@ -96,7 +96,7 @@ def test_days_with_every_fault_are_the_same_files_as_the_local_engines(lake: Lak
     assert leftovers(lake) == []
 
 
-def test_keys_in_many_buckets_and_pieces_in_many_parts_give_the_same_files(
+def test_keys_in_many_buckets_and_records_in_many_parts_give_the_same_files(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deliver(lake, 1_200, shares=Shares(duplicate=0.1, conflict=0.05, late=0.05), days=2)
@@ -125,20 +125,20 @@ def test_copies_over_hours_and_days_give_what_the_oracle_gives(
     assert_runs_as_the_oracle(raw, grace, order, engine="spark")
 
 
-# -- a place that is too large for one file
+# -- a table partition that is too large for one file
 
 
 @pytest.fixture
 def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """A file is planned for 500 rows, and a task that decodes reads an hour or two: so are they in a large day."""
-    for name in ("_SHARE_BYTES", "_LEAST_SHARE_BYTES"):
+    for name in ("_SPLIT_BYTES", "_MIN_SPLIT_BYTES"):
         monkeypatch.setattr(transform, name, 60_000)
     monkeypatch.setattr(cutting, "GROUP_ROWS", 500)
     monkeypatch.setattr(cutting, "_UNIT_GROUPS", 1)
 
 
 @pytest.mark.usefixtures("small_files")
-def test_a_large_place_is_cut_by_time_into_files_of_even_size_with_the_same_rows(lake: Lake) -> None:
+def test_a_large_table_partition_is_cut_by_time_into_files_of_even_size_with_the_same_rows(lake: Lake) -> None:
     deliver(lake, 4_000, shares=Shares(duplicate=0.05, conflict=0.02, late=0.02), days=2)
     local = beside(lake, "local")
     for day in (DAY2, DAY1):
@@ -146,17 +146,17 @@ def test_a_large_place_is_cut_by_time_into_files_of_even_size_with_the_same_rows
     manifest = lake.manifest()
     files = Counter((output["dt"], output["source"]) for output in manifest["outputs"])
     assert max(files.values()) > 3
-    for place, count in files.items():
-        outputs = [o for o in manifest["outputs"] if (o["dt"], o["source"]) == place]
+    for table_partition, count in files.items():
+        outputs = [o for o in manifest["outputs"] if (o["dt"], o["source"]) == table_partition]
         names = [Path(o["path"]).name for o in outputs]
         assert names == ([f"{DAY1}.parquet"] if count == 1 else [f"{DAY1}-{n:05}.parquet" for n in range(count)])
         assert all(a["max_timestamp"] < b["min_timestamp"] for a, b in itertools.pairwise(outputs))
         assert max(o["rows"] for o in outputs) < 1.5 * sum(o["rows"] for o in outputs) / count + 50
-    assert rows_by_place(lake) == rows_by_place(local)
+    assert rows_by_partition(lake) == rows_by_partition(local)
     assert lake.quarantine() == local.quarantine()
 
 
-def rows_by_place(lake: Lake) -> dict[tuple[str, str, date], list[Record]]:
+def rows_by_partition(lake: Lake) -> dict[tuple[str, str, date], list[Record]]:
     """The rows in the order of the files."""
     found: dict[tuple[str, str, date], list[Record]] = {}
     for row in lake.rows():
@@ -173,7 +173,7 @@ def test_many_rows_of_one_moment_stay_together_and_in_order(lake: Lake) -> None:
 
 extents = st.lists(
     st.builds(
-        lambda place, times, rows: Extent((place, "s"), sorted(times), rows, rows * 100),
+        lambda day, times, rows: Extent((day, "s"), sorted(times), rows, rows * 100),
         *(st.integers(1, 2), st.lists(st.integers(0, 1000), min_size=2, max_size=9), st.integers(1, 20_000)),
     ),
     min_size=1,
@@ -182,14 +182,14 @@ extents = st.lists(
 
 
 @given(extents, st.integers(1, 60_000))
-def test_every_moment_of_a_place_is_in_exactly_one_unit(found: list[Extent], unit_rows: int) -> None:
+def test_every_moment_of_a_table_partition_is_in_exactly_one_unit(found: list[Extent], unit_rows: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cutting, "GROUP_ROWS", unit_rows)
         patch.setattr(cutting, "_UNIT_GROUPS", 1)
         units = cut(found)
-    assert {unit.place for unit in units} == {extent.place for extent in found}
-    for place in {extent.place for extent in found}:
-        own = [unit for unit in units if unit.place == place]
+    assert {unit.table_partition for unit in units} == {extent.table_partition for extent in found}
+    for table_partition in {extent.table_partition for extent in found}:
+        own = [unit for unit in units if unit.table_partition == table_partition]
         for ms in {ms for extent in found for ms in extent.times}:
             assert sum(unit.start <= ms < unit.end for unit in own) == 1
 
@@ -220,12 +220,12 @@ def killing_once(kind: type[Any], marker: Path, *, after: bool) -> type[Any]:
     """The task, whose process dies the first time: before its work, or after it was done and before it is told."""
 
     class Dying(kind):  # type: ignore[misc]
-        def run(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        def map_batches(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             dies = not marker.exists()
             marker.touch()
             if dies and not after:
                 os.kill(os.getpid(), signal.SIGKILL)
-            told = list(kind.run(self, batches))
+            told = list(kind.map_batches(self, batches))
             if dies:
                 os.kill(os.getpid(), signal.SIGKILL)
             yield from told
@@ -257,8 +257,8 @@ def test_a_task_that_dies_each_time_ends_the_run_and_the_table_is_as_it_was(
     lake.write(key(DAY1, 11), zipped(event("e2")))
 
     class Failing(Writing):
-        def run(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-            list(Writing.run(self, batches))
+        def map_batches(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            list(Writing.map_batches(self, batches))
             raise MemoryError("no room")
 
     with monkeypatch.context() as failing:

@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from audit_pipeline.engines.spill import Place
+from audit_pipeline.engines.spill import TablePartition
 from audit_pipeline.store.layout import dt_prefix, file_owner, quarantine_path
 from audit_pipeline.store.objects import ObjectInfo, Store
 from audit_pipeline.transform.duplicates import EventKey
-from audit_pipeline.transform.rows import DECODED_SCHEMA, FIRST_OWN_ORDER, digest_of
+from audit_pipeline.transform.rows import DECODED_SCHEMA, FIRST_OWN_SEQUENCE, digest_of
 
-__all__ = ["StandingFile", "StandingRun", "day_of", "find_standing_events", "list_standing_files", "read_standing_keys"]
+__all__ = ["ExistingFile", "ExistingRun", "day_of", "find_existing_events", "list_existing_files", "read_existing_keys"]
 
 _EPOCH: Final = date(1970, 1, 1)
 
@@ -30,15 +30,15 @@ def day_of(number: int) -> date:
 
 
 @dataclass(frozen=True, slots=True)
-class StandingFile:
+class ExistingFile:
     """A data file of another partition."""
 
-    place: Place
+    table_partition: TablePartition
     owner: date
     info: ObjectInfo
 
 
-def list_standing_files(lake: Store, partition: date, days: Iterable[int]) -> list[StandingFile]:
+def list_existing_files(lake: Store, partition: date, days: Iterable[int]) -> list[ExistingFile]:
     """The data files of partitions other than this one under these dates (days since 1970)."""
     found = []
     for day in sorted(days):
@@ -46,23 +46,23 @@ def list_standing_files(lake: Store, partition: date, days: Iterable[int]) -> li
             owner = file_owner(info.key)
             if owner is not None and owner != partition:
                 source = info.key.rsplit("/", 2)[-2].removeprefix("source=")
-                found.append(StandingFile((day, source), owner, info))
+                found.append(ExistingFile((day, source), owner, info))
     return found
 
 
-def read_standing_keys(lake: Store, file: StandingFile) -> Iterator[pa.Table]:
+def read_existing_keys(lake: Store, file: ExistingFile) -> Iterator[pa.Table]:
     """``dt``, ``source``, ``Id`` and ``Timestamp`` of the rows of a file, a part at a time."""
-    day, source = file.place
+    day, source = file.table_partition
     for batch in _open(lake, file).iter_batches(columns=["Id", "Timestamp"]):
-        place = [pa.array([day] * len(batch), pa.int32()), pa.array([source] * len(batch), pa.string())]
-        yield pa.table([*place, batch["Id"], batch["Timestamp"]], ["dt", "source", "Id", "Timestamp"])
+        columns = [pa.array([day] * len(batch), pa.int32()), pa.array([source] * len(batch), pa.string())]
+        yield pa.table([*columns, batch["Id"], batch["Timestamp"]], ["dt", "source", "Id", "Timestamp"])
 
 
-def find_standing_events(lake: Store, files: Sequence[StandingFile], keys: pa.Table) -> dict[EventKey, int]:
+def find_existing_events(lake: Store, files: Sequence[ExistingFile], keys: pa.Table) -> dict[EventKey, int]:
     """Of the run's events (``keys``) those that stand in ``files`` too, with their Timestamps (ms) there."""
     found: dict[EventKey, int] = {}
     for file in files:
-        day, source = file.place
+        day, source = file.table_partition
         own = keys.filter(pc.and_(pc.equal(keys["dt"], day), pc.equal(keys["source"], source)))["Id"]
         if not len(own):
             continue
@@ -73,10 +73,10 @@ def find_standing_events(lake: Store, files: Sequence[StandingFile], keys: pa.Ta
     return found
 
 
-class StandingRun:
-    """The rows of such events in one file: a :class:`audit_pipeline.transform.merge.Run`."""
+class ExistingRun:
+    """The rows of such events in one file: a :class:`audit_pipeline.transform.merge.SortedRun`."""
 
-    def __init__(self, lake: Store, file: StandingFile, ids: Sequence[str]) -> None:
+    def __init__(self, lake: Store, file: ExistingFile, ids: Sequence[str]) -> None:
         self._file = file
         self._ids = pa.array(ids, pa.string())
         self._reader = _open(lake, file)
@@ -86,33 +86,33 @@ class StandingRun:
         times = [group.column(column).statistics.min for group in groups]
         self.first_keys = [(ms, "") for ms in pa.array(times, pa.timestamp("ms")).cast(pa.int64()).to_pylist()]
 
-    def read(self, piece: int) -> pa.Table:
-        rows = self._reader.read_row_group(piece)
+    def read(self, batch: int) -> pa.Table:
+        rows = self._reader.read_row_group(batch)
         rows = rows.filter(pc.is_in(rows["Id"], value_set=self._ids))
-        day, source = self._file.place
+        day, source = self._file.table_partition
         ids = rows["Id"].to_pylist()
         added = {
             "dt": pa.array([day] * len(rows), pa.int32()),
             "source": pa.array([source] * len(rows), pa.string()),
-            "order": pa.array([_order(event_id) for event_id in ids], pa.uint64()),
+            "sequence": pa.array([_sequence(event_id) for event_id in ids], pa.uint64()),
             "bad": pa.array([self._digests.get(event_id) for event_id in ids], pa.binary()),
         }
         columns = [added[name] if name in added else rows[name] for name in DECODED_SCHEMA.names]
         return pa.table(columns, schema=DECODED_SCHEMA)
 
 
-def _order(event_id: str) -> int:
-    """A place before all of the run's own events, the same for all rows of an event wherever they lie."""
-    return zlib.crc32(event_id.encode()) % FIRST_OWN_ORDER
+def _sequence(event_id: str) -> int:
+    """A sequence before all of the run's own, the same for all rows of an event wherever they lie."""
+    return zlib.crc32(event_id.encode()) % FIRST_OWN_SEQUENCE
 
 
-def _digests_of_quarantined_entities(lake: Store, file: StandingFile, ids: pa.Array) -> dict[str, bytes]:
+def _digests_of_quarantined_entities(lake: Store, file: ExistingFile, ids: pa.Array) -> dict[str, bytes]:
     """By event, the digest of its entities in quarantine."""
     data = lake.get_if_exists(quarantine_path(file.owner))
     if data is None:
         return {}
     records = pq.read_table(pa.BufferReader(data), columns=["EventId", "Source", "EntityIndex", "Raw"])
-    of_source = pc.and_(pc.equal(records["Source"], file.place[1]), pc.is_valid(records["EntityIndex"]))
+    of_source = pc.and_(pc.equal(records["Source"], file.table_partition[1]), pc.is_valid(records["EntityIndex"]))
     records = records.filter(pc.and_(of_source, pc.is_in(records["EventId"], value_set=ids)))
     bad: dict[str, list[tuple[int, bytes]]] = {}
     for record in records.sort_by("EntityIndex").to_pylist():
@@ -120,5 +120,5 @@ def _digests_of_quarantined_entities(lake: Store, file: StandingFile, ids: pa.Ar
     return {event_id: digest_of(entities) for event_id, entities in bad.items()}
 
 
-def _open(lake: Store, file: StandingFile) -> pq.ParquetFile:
+def _open(lake: Store, file: ExistingFile) -> pq.ParquetFile:
     return pq.ParquetFile(lake.open(file.info))
