@@ -46,7 +46,7 @@ lint: .venv/.installed-dev
 types: .venv/.installed-dev
 	$(BIN)/mypy
 
-bench: .venv/.installed-bench  ## speed and memory beside DuckDB's and the seed's Spark job 
+bench: .venv/.installed-bench  ## speed and memory beside DuckDB's and a plain Spark job's 
 	$(BIN)/python -m bench
 	$(BIN)/python -m bench.scaling
 	$(BIN)/python -m bench.questions

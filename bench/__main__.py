@@ -16,7 +16,7 @@ from bench.run import run_case, say
 def bench(
     quick: Annotated[bool, typer.Option("--quick", help=f"One run of {QUICK_EVENTS:,} events.")] = False,
     only: Annotated[
-        str, typer.Option(metavar="NAME,...", help="Of the contenders: kernel, engine, duckdb, spark_engine, spark.")
+        str, typer.Option(metavar="NAME,...", help="Of the contenders: kernel, engine, duckdb, spark_engine, baseline.")
     ] = "",
     case: Annotated[
         str, typer.Option(metavar="NAME,...", help="Of the cases: small-newline, large-concatenated, ...")
@@ -33,7 +33,7 @@ def bench(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON Lines, one a case, after one of the machine.")] = False,
 ) -> None:
-    """Speed and memory of the kernel and the engine beside DuckDB's and the seed's Spark job, on the same raw bytes."""
+    """Speed and memory of kernel and engine beside DuckDB's and the baseline Spark job's, on the same raw bytes."""
     cases = make_cases(events or (QUICK_EVENTS if quick else LARGE_EVENTS))
     chosen_cases = [one for one in cases if one.name in _chosen(case, {one.name for one in cases})]
     modules = _chosen(only, {one.module for one in CONTENDERS})

@@ -11,7 +11,7 @@ def main() -> None:
     out, truth = Path(sys.argv[1]), sys.argv[2]
     files = sorted(out.glob("auditlog_parquet/**/*.parquet"))
     table = duckdb.read_parquet([str(file) for file in files], hive_partitioning=False)
-    # the seed's job knows the envelope's id only
+    # the baseline knows the envelope's id only
     own, true = ("Id", "Id") if "Id" in table.columns else ("EventId", "EnvelopeId")
     altered = sum(_altered(table, truth, column, own, true) for column in ("Before", "After"))
     size = sum(file.stat().st_size for file in files)

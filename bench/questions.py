@@ -152,8 +152,8 @@ def _timed(ask: Callable[[], int]) -> tuple[float, int]:
 
 def _bytes_read() -> int:
     """What this process has read from files so far, from the disk or its cache."""
-    told = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
-    return int(told["rchar"])
+    counters = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    return int(counters["rchar"])
 
 
 def _make(kept: Path, events: int, days: int) -> None:

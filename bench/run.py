@@ -52,7 +52,7 @@ class CaseResult:
 def run_case(
     case: Case, contenders: Sequence[Contender], runs: int, folder: Path, say: Callable[[str], None]
 ) -> CaseResult:
-    """All runs of one case. ``say`` is told what is under way."""
+    """All runs of one case. ``say`` is called with what is under way."""
     own = make_once(case, folder, say)
     facts = Facts(**json.loads((own / "facts.json").read_text()))
     results = [Result(contender, problem=contender.why_not()) for contender in contenders]

@@ -1,6 +1,6 @@
 """How the Spark engine grows with the events of a day and with cores: ``python -m bench.scaling --help``.
 
-Beside it, on the same raw bytes, newline-delimited: the seed's Spark job on all cores, and the local engine.
+Beside it, on the same raw bytes, newline-delimited: the baseline Spark job on all cores, and the local engine.
 """
 
 import json
@@ -42,14 +42,14 @@ def bench(
     folder: Annotated[Path | None, typer.Option(help="Where raw data is kept. (default: temporary folder)")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON Lines, one a run.")] = False,
 ) -> None:
-    """Seconds of the Spark engine by stage, events and cores, beside the seed's Spark job and the local engine."""
+    """Seconds of the Spark engine by stage, events and cores, beside the baseline Spark job and the local engine."""
     kept = (folder or Path(tempfile.gettempdir(), "audit-pipeline-bench")).resolve()
     cores = os.cpu_count() or 1
     contenders = [
         Contender("spark engine, 1 core", "spark_engine", ("1",)),
         Contender(f"spark engine, {cores} cores", "spark_engine", (str(cores), "twice")),
         Contender(f"local engine, {cores} workers", "engine", (str(cores),)),
-        Contender("seed's spark job", "spark"),
+        Contender("baseline spark job", "baseline"),
     ]
     runs = [_run(int(count), contender, kept) for count in events.split(",") for contender in contenders]
     if as_json:
@@ -59,10 +59,10 @@ def bench(
     shown = table("", "events", "wall s", "CPU s", "peak MiB", *_STAGES, "rest", "again", title="", right=11)
     for run in runs:
         shown.add_row(run.contender, f"{run.events:,}", *_figures(run))
-        if run.contender.startswith("seed"):
+        if run.contender.startswith("baseline"):
             ours = next(r for r in runs if r.events == run.events and r.contender.endswith(f"{cores} cores"))
             ratio = ours.wall_seconds / run.wall_seconds
-            shown.add_row("ratio, engine to seed's", "", f"{ratio:.2f}", *[""] * (len(_STAGES) + 4))
+            shown.add_row("ratio, engine to baseline", "", f"{ratio:.2f}", *[""] * (len(_STAGES) + 4))
     stdout_console().print(describe_machine(), shown, sep="\n")
 
 

@@ -1,7 +1,7 @@
 """AWS on this machine, as far as the audit log needs it: ``make dev-aws``.
 
-S3 (SeaweedFS), and stand-ins for EventBridge, Firehose, Glue and Athena, all on 127.0.0.1. Every client of AWS that is
-told their addresses takes them for the real ones. What is in S3 stays in the folder; the rest is made anew each time.
+S3 (SeaweedFS), and stand-ins for EventBridge, Firehose, Glue and Athena, all on 127.0.0.1. A client of AWS that
+has their addresses takes them for the real ones. What is in S3 stays in the folder; the rest is made anew each time.
 """
 
 import argparse

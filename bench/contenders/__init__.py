@@ -28,7 +28,7 @@ class Contender:
 
     def why_not(self) -> str | None:
         """What this machine lacks for it."""
-        if self.module not in ("spark", "spark_engine"):
+        if self.module not in ("baseline", "spark_engine"):
             return None
         if importlib.util.find_spec("pyspark") is None:
             return "pyspark is not installed: pip install -e '.[bench]'"
@@ -41,5 +41,5 @@ CONTENDERS: Final = (
     Contender("engine, 2 workers", "engine", ("2",)),
     Contender("duckdb", "duckdb"),
     Contender("spark engine, 2 cores", "spark_engine", ("2",)),
-    Contender("spark", "spark"),
+    Contender("baseline Spark job", "baseline"),
 )

@@ -1,6 +1,6 @@
 """DuckDB, as one would write it in SQL: read_json with explicit columns, unnest, sort, COPY to partitioned Parquet.
 
-Before and After are of type JSON, the closest it has to "as delivered". It tells no duplicates, has no quarantine, and
+Before and After are of type JSON, the closest it has to "as delivered". It keeps duplicates, has no quarantine, and
 stops at the first broken text.
 """
 

@@ -39,17 +39,17 @@ def main() -> None:
         start = _timed(seconds, lambda *_: "start", partial(_session, settings, log))
         engine = SparkEngine(start)
         run_partition(settings, DAY, engine=engine)
-        told = dict(seconds) | {"all": time.perf_counter() - began, "cpu": _cpu_seconds()}
+        figures = dict(seconds) | {"all": time.perf_counter() - began, "cpu": _cpu_seconds()}
         if twice:
             began = time.perf_counter()
             run_partition(settings.model_copy(update={"lake_url": f"{out}-again"}), DAY, engine=engine)
-            told["again"] = time.perf_counter() - began
+            figures["again"] = time.perf_counter() - began
         _stop(start())
         (events,) = Path(log).iterdir()
         of_stage = _shuffle_seconds(events)
     for stage, shuffle in of_stage.items():
-        told[stage] -= shuffle
-    print(json.dumps(told | {"shuffle": sum(of_stage.values())}))
+        figures[stage] -= shuffle
+    print(json.dumps(figures | {"shuffle": sum(of_stage.values())}))
 
 
 def _session(settings: Settings, log: str) -> SparkSession:

@@ -45,7 +45,7 @@ pytestmark = pytest.mark.slow
 
 DEPLOY: Final = REPOSITORY / "deploy"
 BUCKET: Final = "compute-logs"
-#: What ``deploy/dagster.yaml`` asks of the environment.
+#: What ``deploy/dagster.yaml`` needs from the environment.
 VARIABLES: Final = (
     "DAGSTER_POSTGRES_HOST",
     "DAGSTER_POSTGRES_PORT",
@@ -55,7 +55,7 @@ VARIABLES: Final = (
     "DAGSTER_COMPUTE_LOGS_BUCKET",
 )
 EXTRAS: Final = ("server", "trino")
-#: By which Dagster tells who asked for a run.
+#: They name what requested a run.
 TAGS: Final = ("dagster/backfill", "dagster/sensor_name", "dagster/schedule_name")
 DAY, OTHER_DAY = DAYS[:2]
 ORIGIN: Final = RemoteJobOrigin(
@@ -165,8 +165,8 @@ def test_the_nightly_run_waits_neither_for_a_backfill_nor_for_late_days(server: 
         daemon = QueuedRunCoordinatorDaemon(interval_seconds=1)
         limits = instance.dagster.get_concurrency_config()
         next_runs = daemon._get_runs_to_dequeue(instance.dagster, limits, None)
-    told = [{name: value for name, value in run.tags.items() if name in TAGS} for run in next_runs]
-    assert told == [queued[0], queued[0], queued[-1], nightly]
+    requested_by = [{name: value for name, value in run.tags.items() if name in TAGS} for run in next_runs]
+    assert requested_by == [queued[0], queued[0], queued[-1], nightly]
 
 
 def test_processes_that_open_an_empty_database_at_the_same_time_do_not_break_it(server: Server) -> None:
@@ -244,7 +244,7 @@ def test_the_image_has_the_python_that_the_project_asks_for_and_is_not_run_as_ro
 
 
 def test_the_constraints_pin_everything_that_the_image_installs() -> None:
-    """By walking what each package of this environment asks for, as pip would."""
+    """By walking what each package of this environment requires, as pip would."""
     lines = (REPOSITORY / "constraints.txt").read_text().splitlines()
     pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
     pinned = {canonicalize_name(pin.name): next(iter(pin.specifier)).version for pin in pins}

@@ -69,12 +69,12 @@ def test_the_template_is_small_enough_to_be_sent_without_a_bucket(template: Any)
 
 
 @pytest.mark.parametrize("template", [STACK, GITHUB], ids=lambda path: path.name)
-def test_the_seeds_capability_is_enough_as_nothing_of_iam_has_a_name(template: Any) -> None:
+def test_the_capability_without_names_is_enough_as_nothing_of_iam_has_one(template: Any) -> None:
     for name, each in load_template(template)["Resources"].items():
         assert not {"RoleName", "ManagedPolicyName", "PolicyName"} & each.get("Properties", {}).keys(), name
 
 
-def test_the_seeds_command_needs_no_parameter() -> None:
+def test_the_command_needs_no_parameter() -> None:
     assert all("Default" in each for each in load_template(STACK)["Parameters"].values())
 
 
@@ -126,7 +126,7 @@ def settings(outputs: Mapping[str, str]) -> Settings:
 
 
 @pytest.mark.parametrize(
-    "parameters", [{}, {"Database": "other_db", "Table": "other", "StartDate": "2026-05-01"}], ids=["seed", "other"]
+    "parameters", [{}, {"Database": "other_db", "Table": "other", "StartDate": "2026-05-01"}], ids=["default", "other"]
 )
 def test_the_tables_of_the_stack_are_those_of_the_code(parameters: dict[str, str]) -> None:
     stack = Deployed(STACK, **parameters)
@@ -135,7 +135,7 @@ def test_the_tables_of_the_stack_are_those_of_the_code(parameters: dict[str, str
     assert stack.properties("GlueDatabase")["DatabaseInput"]["Name"] == parameters.get("Database", "audit_logs_db")
 
 
-def test_the_outputs_are_the_settings_of_the_seeds_layout(stack: Deployed) -> None:
+def test_the_outputs_are_the_settings_of_the_layout(stack: Deployed) -> None:
     found = settings(stack.outputs)
     assert (found.raw_url, found.lake_url) == ("s3://RawBucket/raw/eventbridge", "s3://LakeBucket/analytics")
     assert (found.database, found.table, found.start_date) == ("audit_logs_db", "auditlog", date(2024, 1, 1))
@@ -306,7 +306,7 @@ def test_what_firehose_cannot_deliver_lies_outside_of_the_hour_folders(stack: De
 @pytest.mark.parametrize(
     ("parameters", "hints"),
     [({}, (900, 128)), ({"BufferSeconds": "60", "BufferMegabytes": "5"}, ("60", "5"))],
-    ids=["the cheap default", "the seed's"],
+    ids=["the cheap default", "a minute's"],
 )
 def test_the_buffer_is_a_parameter(parameters: dict[str, str], hints: tuple[Any, Any]) -> None:
     stream = Deployed(STACK, **parameters).properties("DeliveryStream")["ExtendedS3DestinationConfiguration"]
@@ -566,7 +566,7 @@ def test_the_key_is_used_through_s3_and_sns_only_and_cannot_be_locked_out(stack:
     assert stack.properties("Key")["EnableKeyRotation"] is True
 
 
-def test_whoever_uses_the_key_does_so_for_named_buckets_or_the_topic(full: Deployed) -> None:
+def test_who_uses_the_key_does_so_for_named_buckets_or_the_topic(full: Deployed) -> None:
     for each in full.statements():
         if each.resources == ("Key.Arn",):
             via = each.condition["StringEquals"]["kms:ViaService"]

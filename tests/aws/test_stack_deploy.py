@@ -47,7 +47,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def deployed(aws: Emulator, template: Path) -> dict[str, str]:
-    """The outputs of the stack, made by the seed's command."""
+    """The outputs of the stack, made by the command of docs/operate/aws.md."""
     assert "Successfully created/updated stack" in aws.deploy(template, STACK_NAME)
     return aws.outputs(STACK_NAME)
 

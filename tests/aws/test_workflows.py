@@ -74,7 +74,7 @@ def test_a_checkout_leaves_no_token_behind(path: Path) -> None:
     assert all(step["with"]["persist-credentials"] is False for step in checkouts)
 
 
-def test_whoever_gets_credentials_of_aws_stands_in_an_environment() -> None:
+def test_a_job_with_credentials_of_aws_runs_in_an_environment() -> None:
     jobs = workflow(WORKFLOWS / "deploy.yml")["jobs"]
     credited = {name: job["environment"] for name, job in jobs.items() if "configure-aws-credentials" in str(job)}
     # the names that the roles of aws/github.yaml trust

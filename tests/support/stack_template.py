@@ -15,7 +15,7 @@ from tests.support.paths import REPOSITORY
 
 STACK: Final = REPOSITORY / "aws" / "cf.yaml"
 GITHUB: Final = REPOSITORY / "aws" / "github.yaml"
-#: The seed's name for it.
+#: As in docs/operate/aws.md.
 STACK_NAME: Final = "audit-logs-pipeline"
 GITHUB_STACK_NAME: Final = "audit-logs-pipeline-github"
 ACCOUNT: Final = "111122223333"

@@ -1,8 +1,8 @@
-"""The Glue job of the post that the product comes from, on local[2], mended only so far that it runs.
+"""The baseline: a plain Glue job (docs/design.md, "Where this comes from"), on local[2], fixed only as far as it runs.
 
-Mended: the session (Glue's is not here), the paths, a ``dt`` column, and dynamic overwrite. As in the seed: the schema
-is inferred from the day's data, Before and After go through it, the struct that they come from stays a column, there
-is no EntityIndex, and nothing is sorted or told apart. The driver has Spark's default memory, 1 GB of heap.
+Fixed: the session (Glue's is not here), the paths, a ``dt`` column, and dynamic overwrite. Left as it is: the schema is
+inferred from the day's data, Before and After go through it, the struct that they come from stays a column, there is no
+EntityIndex, nothing is sorted, and duplicates stay. The driver has Spark's default memory, 1 GB of heap.
 """
 
 import os
@@ -50,7 +50,7 @@ def run(spark: SparkSession, raw: str, out: str) -> None:
 
 
 def transform(raw_df: DataFrame) -> DataFrame:
-    """The seed's code as printed."""
+    """The job's code as published."""
     detail_df = raw_df.select(
         F.col("id").alias("EventId"),
         F.col("time").alias("Timestamp"),
