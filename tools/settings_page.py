@@ -30,7 +30,7 @@ query client and its commands (`query`, `history`, `sql`) read, and of these onl
 _GROUPS: Final = {
     "required": "URLs are a path, `file:///folder` or `s3://bucket/prefix`.",
     "usual": """\
-What an installation decides: [which engine](scaling.md), [what answers queries](../ask/query.md#what-answers),
+What an installation decides: [which engine](scaling.md), [what executes queries](../ask/query.md#backends),
 [checks of your own](quality.md), [where alerts go](alerts.md).""",
     "tuning": "The defaults are good until you measure otherwise.",
 }
