@@ -1,10 +1,8 @@
 """``materialize``: run the Dagster assets and checks of a range of days."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -43,10 +41,11 @@ def materialize(
     """
     check_order(first, last)
     from audit_pipeline.cli.days import open_raw, today
+    from audit_pipeline.orchestration.home import require_dagster_home
     from audit_pipeline.settings import load_settings
 
     settings = load_settings()
-    _check_dagster_home()
+    require_dagster_home()
     open_raw(settings)
     if first < settings.start_date:
         raise SettingsError(f"{first} is before the first partition: set AUDIT_START_DATE={first} to begin earlier")
@@ -106,10 +105,9 @@ class _Finished:
         }
 
     def line(self) -> Text:
-        error = self.result.error or ""
-        problems = [words for name in self.result.failed_checks if (words := f"check {name} failed") not in error]
-        if not self.result.succeeded and (error or not problems):
-            problems.insert(0, error or "the run failed")
+        problems = [f"check {name} failed" for name in self.result.failed_checks]
+        if not self.result.succeeded and (self.result.error or not problems):
+            problems.insert(0, self.result.error or "the run failed")
         warnings = [f"check {name} warns" for name in self.result.warnings]
         mark = ("✗ ", "bold red") if problems else ("✓ ", "green")
         return Text.assemble(mark, self._numbers(), *_told(problems, "red"), *_told(warnings, "yellow"))
@@ -141,13 +139,3 @@ def _manifest_since(settings: "Settings", partition: date, moment: datetime) -> 
 
 def _is_busy(result: "DayResult") -> bool:
     return (result.error or "").startswith(f"{PartitionBusyError.__name__}: ")
-
-
-def _check_dagster_home() -> None:
-    home = os.environ.get("DAGSTER_HOME")
-    if not home:
-        raise SettingsError(
-            "DAGSTER_HOME is not set: give the absolute path of the folder where Dagster keeps its runs"
-        )
-    if not Path(home).is_absolute() or not Path(home).is_dir():
-        raise SettingsError(f"DAGSTER_HOME is wrong: {home!r} is not the absolute path of a folder that exists")

@@ -15,7 +15,7 @@ from audit_pipeline.cli.output import cell, print_json, printable, stdout_consol
 from audit_pipeline.errors import AuditPipelineError
 
 if TYPE_CHECKING:
-    from audit_pipeline.quality.verdict import Verdict
+    from audit_pipeline.quality.verdicts import Verdict
 
 __all__ = ["quality"]
 

@@ -1,31 +1,32 @@
 """The three assets, as one step that takes each of its days from the hour folders to the table.
 
-Why one step, and not one an asset: in a run of several days Dagster knows a step only as a whole. A step an asset would
-have to fail for one bad day, and everything behind it would be skipped for the good days too; or to succeed, and then
-Dagster would call the bad day materialized. Here a bad day fails alone: its further assets are left out, the other days
-are complete, each with its own statuses, checks and metadata, and the run fails at its end, naming the bad days.
+One step rather than one per asset, because in a run of several days Dagster knows a step only as a whole. A step per
+asset would have to fail for one bad day, and everything downstream would be skipped for the good days too; or to
+succeed, and Dagster would show the bad day as materialized. Here a bad day fails alone: its remaining assets are left
+out, the other days are complete, each with its own statuses, checks and metadata, and the run fails at its end with the
+names of the bad days.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import dagster as dg
 
 from audit_pipeline.contract.columns import ROW_SCHEMA
 from audit_pipeline.orchestration.checks import check_specs, evaluation_of
-from audit_pipeline.orchestration.days import Day, Work
+from audit_pipeline.orchestration.days import DayOutcome, DayRunner
 from audit_pipeline.orchestration.names import ACCEPT_VANISHED_RAW, ASSETS, PARQUET, RAW, TABLE
 from audit_pipeline.orchestration.partitions import backfill_policy, daily_partitions
 from audit_pipeline.orchestration.resources import AuditLake, EngineResource
 from audit_pipeline.settings import Settings
 
-__all__ = ["FAILED_DAYS", "build_audit_log_days"]
+__all__ = ["build_audit_log_days", "failed_days_of"]
 
-#: In the metadata of a failed step: for each bad day, what went wrong.
-FAILED_DAYS: Final = "failed_days"
+#: In the metadata of a failed step: the problem of each failed day.
+_FAILED_DAYS: Final = "failed_days"
 
-#: The store has repeated each of its requests for minutes by then. This is for raw that changed under the run.
+#: For raw that changed during the run. The store has retried each failed request for minutes by then.
 _RETRIES: Final = 2
 _RETRY_SECONDS: Final = (2, 4)
 
@@ -48,13 +49,13 @@ def build_audit_log_days(settings: Settings) -> dg.AssetsDefinition:
         check_specs=checks,
         can_subset=True,
         backfill_policy=backfill_policy(settings),
-        # of the runs that wait for Glue, the instance's limit of this pool lets so many go at a time
+        # the instance's limit of this pool is how many runs wait for Glue at a time
         pool="glue" if settings.engine == "glue" else None,
     )
     def audit_log_days(
         context: dg.AssetExecutionContext, lake: dg.ResourceParam[AuditLake], engine: EngineResource
     ) -> Iterator[dg.MaterializeResult[Any]]:
-        work = Work(
+        runner = DayRunner(
             lake=lake,
             engine=engine.open(),
             assets={key.to_user_string() for key in context.selected_asset_keys},
@@ -63,33 +64,41 @@ def build_audit_log_days(settings: Settings) -> dg.AssetsDefinition:
             accept_vanished_raw=context.run.tags.get(ACCEPT_VANISHED_RAW) == "true",
             log=context.log,
         )
-        days: list[Day] = []
+        days: list[DayOutcome] = []
         try:
             for partition in map(date.fromisoformat, context.partition_keys):
-                day = work.do(partition)
+                day = runner.run(partition)
                 days.append(day)
-        except BaseException:  # stopped by a person or by the machine: what is done stays done
+        except BaseException:  # interrupted: the days that are done stay done
             _log_materializations(context, days)
             _log_evaluations(context, days, blocking)
             raise
         failed = [day for day in days if day.error is not None]
-        if any(day.is_worth_a_retry for day in failed) and context.retry_number < _RETRIES:
-            context.log.warning("to be tried again: %s", _problems(failed))
-            # The next attempt reports, lest a day be told of twice. A `RetryPolicy` instead of this would also repeat
-            # a run that a person has stopped.
+        if any(day.is_retryable for day in failed) and context.retry_number < _RETRIES:
+            context.log.warning("will be retried: %s", _problems(failed))
+            # Only the last attempt logs the days, or they would be logged twice. A `RetryPolicy` would also retry a
+            # run that a person has stopped.
             raise dg.RetryRequested(_RETRIES, seconds_to_wait=_RETRY_SECONDS[context.retry_number])
         if failed:
             _log_materializations(context, days)
             _log_evaluations(context, days, blocking)
             raise _failure(failed) from failed[0].error
         for asset in ASSETS:
-            if asset in work.assets:
+            if asset in runner.assets:
                 for day in days:
                     context.add_asset_metadata(day.materialized[asset], asset, day.partition.isoformat())
                 yield dg.MaterializeResult(asset_key=asset)
         _log_evaluations(context, days, blocking)
 
     return audit_log_days
+
+
+def failed_days_of(event: dg.DagsterEvent) -> Mapping[str, str] | None:
+    """The problem of each failed partition, from the failure event of the step; None if it failed in another way."""
+    failure = event.step_failure_data.user_failure_data
+    if failure is None or _FAILED_DAYS not in failure.metadata:
+        return None
+    return cast(Mapping[str, str], failure.metadata[_FAILED_DAYS].value)
 
 
 def _specs(partitions: dg.PartitionsDefinition[str], query_backend: str) -> Sequence[dg.AssetSpec]:
@@ -104,7 +113,7 @@ def _specs(partitions: dg.PartitionsDefinition[str], query_backend: str) -> Sequ
         dg.AssetSpec(
             PARQUET,
             deps=[RAW],
-            description="The rows that the partition owns, under the dates of their events, and its quarantine",
+            description="The rows that the partition owns, by the dates of their events, and its quarantine",
             kinds={"parquet"},
             metadata={"dagster/column_schema": _COLUMNS},
             **common,
@@ -120,28 +129,28 @@ def _specs(partitions: dg.PartitionsDefinition[str], query_backend: str) -> Sequ
     ]
 
 
-def _log_materializations(context: dg.AssetExecutionContext, days: Sequence[Day]) -> None:
-    """The materializations of a step that fails: without outputs, Dagster would know of none."""
+def _log_materializations(context: dg.AssetExecutionContext, days: Sequence[DayOutcome]) -> None:
+    """Log the materializations of a step that fails: it has no outputs, from which Dagster would log them."""
     for day in days:
         for asset, metadata in day.materialized.items():
             context.log_event(dg.AssetMaterialization(asset, partition=day.partition.isoformat(), metadata=metadata))
 
 
-def _log_evaluations(context: dg.AssetExecutionContext, days: Sequence[Day], blocking: Collection[str]) -> None:
-    """An evaluation a day and check. Of a run of several days, Dagster would keep one, of no partition."""
+def _log_evaluations(context: dg.AssetExecutionContext, days: Sequence[DayOutcome], blocking: Collection[str]) -> None:
+    """Log an evaluation per day and check. In a run of several days, Dagster would log one without a partition."""
     for day in days:
         for check, verdict in day.verdicts.items():
             partition, is_blocking = day.partition.isoformat(), check in blocking
             context.log_event(evaluation_of(context, partition, check, verdict, is_blocking=is_blocking))
 
 
-def _failure(failed: Sequence[Day]) -> dg.Failure:
+def _failure(failed: Sequence[DayOutcome]) -> dg.Failure:
     return dg.Failure(
         description=_problems(failed),
-        metadata={FAILED_DAYS: dg.MetadataValue.json({day.partition.isoformat(): day.problem for day in failed})},
+        metadata={_FAILED_DAYS: dg.MetadataValue.json({day.partition.isoformat(): day.problem for day in failed})},
         allow_retries=False,
     )
 
 
-def _problems(failed: Sequence[Day]) -> str:
+def _problems(failed: Sequence[DayOutcome]) -> str:
     return "; ".join(f"{day.partition}: {day.problem}" for day in failed)

@@ -1,4 +1,4 @@
-"""Assets, checks, job, schedules, sensors and resources, put together in one place."""
+"""The definitions: assets, checks, job, schedules, sensors and resources."""
 
 import warnings
 from collections.abc import Mapping
@@ -18,14 +18,14 @@ __all__ = ["build_defs"]
 
 
 def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
-    """The definitions for the ``AUDIT_*`` variables of this environment. No store is touched.
+    """The definitions for the ``AUDIT_*`` variables of this environment, which are read here, once.
 
-    ``resource_overrides`` replace resources by name (``lake``, ``engine``).
+    No store is opened. ``resource_overrides`` replace resources by name (``lake``, ``engine``). Raises
     :class:`audit_pipeline.errors.SettingsError` for a setting that is missing or wrong.
     """
     settings = load_settings()
     with warnings.catch_warnings():
-        # backfill policies are beta and checks with partitions preview; the tests hold what we need of them
+        # backfill policies are beta, partitioned checks are preview; tests cover what this package needs of both
         warnings.simplefilter("ignore", dg.BetaWarning)
         warnings.simplefilter("ignore", dg.PreviewWarning)
         return dg.Definitions(
@@ -34,6 +34,6 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Def
             schedules=build_schedules(settings),
             sensors=[build_late_files_sensor(settings), build_alert_sensor(settings)],
             resources={"lake": AuditLake(settings), "engine": build_engine(settings)} | dict(resource_overrides or {}),
-            # the engine has its own processes; one a step would only cost its start
+            # the engine has its own processes; one per step would only add start-up time
             executor=dg.in_process_executor,
         )

@@ -1,21 +1,21 @@
-"""The asset checks as Dagster knows them. Their rules are in ``verdicts`` and in ``quality``."""
+"""The asset checks as Dagster knows them. Their rules are in :mod:`audit_pipeline.quality`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import dagster as dg
-from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 
+from audit_pipeline.orchestration.dagster_internals import AssetCheckEvaluationTargetMaterializationData
 from audit_pipeline.orchestration.names import CHECKS, CONSERVATION, HOUR_COVERAGE, PARQUET
 from audit_pipeline.quality import quality_checks
-from audit_pipeline.quality.verdict import Severity, Verdict
+from audit_pipeline.quality.verdicts import Severity, Verdict
 from audit_pipeline.settings import Settings
 
 __all__ = ["check_specs", "checks_of", "evaluation_of"]
 
 _DESCRIPTIONS: Final = {
     HOUR_COVERAGE: "Each of the day's 24 hour folders holds an object. A gap may be a quiet hour, or lost delivery.",
-    CONSERVATION: "Counted anew from the files in the store, every event and row of the manifest is accounted for.",
+    CONSERVATION: "The files in the store, counted again, hold every event and row that the manifest counts.",
 }
 _SEVERITIES: Final[Mapping[Severity, dg.AssetCheckSeverity]] = {
     "warn": dg.AssetCheckSeverity.WARN,
@@ -24,8 +24,8 @@ _SEVERITIES: Final[Mapping[Severity, dg.AssetCheckSeverity]] = {
 
 
 def check_specs(settings: Settings, partitions: dg.PartitionsDefinition[str]) -> Sequence[dg.AssetCheckSpec]:
-    """Where one that is ``blocking`` fails as an error, the day goes no further."""
-    ours = [
+    """The checks of the three assets. Where one that is ``blocking`` fails as an error, the day goes no further."""
+    own = [
         dg.AssetCheckSpec(
             check,
             asset=CHECKS[check],
@@ -45,18 +45,18 @@ def check_specs(settings: Settings, partitions: dg.PartitionsDefinition[str]) ->
         )
         for check in quality_checks(settings)
     ]
-    return [*ours, *of_quality]
+    return [*own, *of_quality]
 
 
 def checks_of(settings: Settings) -> dict[str, str]:
-    """Every check, those of the user's suite too: the asset that it is about."""
+    """The asset of every check, those of the user's suite included."""
     return {**CHECKS, **{check.name: PARQUET for check in quality_checks(settings)}}
 
 
 def evaluation_of(
     context: dg.AssetExecutionContext, partition: str, check: str, verdict: Verdict, *, is_blocking: bool
 ) -> dg.AssetCheckEvaluation:
-    """The verdict as the event that Dagster keeps, about the newest materialization of the partition."""
+    """The verdict as a Dagster event, about the newest materialization of the partition."""
     asset = dg.AssetKey(CHECKS.get(check, PARQUET))
     return dg.AssetCheckEvaluation(
         asset_key=asset,
@@ -64,15 +64,15 @@ def evaluation_of(
         passed=verdict.passed,
         severity=_SEVERITIES[verdict.severity],
         description=verdict.description,
-        metadata={name: _shown(value) for name, value in verdict.metadata.items()},
+        metadata={name: _metadata_value(value) for name, value in verdict.metadata.items()},
         blocking=is_blocking,
         partition=partition,
         target_materialization_data=_target(context.instance, asset, partition),
     )
 
 
-def _shown(value: Any) -> Any:
-    """Rows as a table; the rest as Dagster shows it."""
+def _metadata_value(value: Any) -> Any:
+    """A list of rows as a table, anything else as it is."""
     if not isinstance(value, list) or not value or not all(isinstance(row, dict) for row in value):
         return value
     columns = list(dict.fromkeys(name for row in value for name in row))
@@ -87,8 +87,8 @@ def _cell(value: Any) -> str | int | float | bool | None:
 def _target(
     instance: dg.DagsterInstance, asset: dg.AssetKey, partition: str
 ) -> AssetCheckEvaluationTargetMaterializationData | None:
-    found = instance.fetch_materializations(dg.AssetRecordsFilter(asset, asset_partitions=[partition]), limit=1)
-    for record in found.records:
+    newest = instance.fetch_materializations(dg.AssetRecordsFilter(asset, asset_partitions=[partition]), limit=1)
+    for record in newest.records:
         return AssetCheckEvaluationTargetMaterializationData(
             run_id=record.run_id, storage_id=record.storage_id, timestamp=record.timestamp
         )

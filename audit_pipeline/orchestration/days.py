@@ -1,4 +1,4 @@
-"""The work of one day, from its hour folders to the table. A day that fails does not stop the days after it."""
+"""One day of a Dagster run, from its hour folders to the table. A day that fails does not stop the days after it."""
 
 import logging
 from collections.abc import Callable, Collection
@@ -28,18 +28,19 @@ from audit_pipeline.orchestration.names import (
 from audit_pipeline.orchestration.partitions import due_at
 from audit_pipeline.orchestration.report import Metadata, describe_inventory, describe_manifest, describe_table
 from audit_pipeline.orchestration.resources import AuditLake
-from audit_pipeline.orchestration.verdicts import check_conservation, check_hour_coverage
 from audit_pipeline.quality import check_quality
 from audit_pipeline.quality.builtin import ROWS_PER_SOURCE
-from audit_pipeline.quality.verdict import Verdict
+from audit_pipeline.quality.conservation import check_conservation
+from audit_pipeline.quality.hour_coverage import check_hour_coverage
+from audit_pipeline.quality.verdicts import Verdict
 from audit_pipeline.store.manifest import Manifest, read_manifest
 
-__all__ = ["Day", "Work"]
+__all__ = ["DayOutcome", "DayRunner"]
 
 
 @dataclass
-class Day:
-    """What has come of a day: the metadata of the assets that were materialized, the checks' verdicts, the error."""
+class DayOutcome:
+    """The metadata of the assets that were materialized, the checks' verdicts, and the error that ended the day."""
 
     partition: date
     materialized: dict[str, Metadata] = field(default_factory=dict)
@@ -48,21 +49,21 @@ class Day:
 
     @property
     def problem(self) -> str | None:
-        """What went wrong, in one line."""
+        """The error in one line."""
         if self.error is None:
             return None
         advice = f" ({ACCEPT_VANISHED_RAW_ADVICE})" if isinstance(self.error, RawVanishedError) else ""
         return " ".join(f"{type(self.error).__name__}: {self.error}{advice}".split())
 
     @property
-    def is_worth_a_retry(self) -> bool:
-        """Whether running the day again at once may end better."""
+    def is_retryable(self) -> bool:
+        """Whether the day may succeed if it runs again at once."""
         return isinstance(self.error, StoreError | LostLockError)
 
 
 @dataclass(frozen=True)
-class Work:
-    """The assets and checks (by name) that one Dagster run was asked for, in all its days."""
+class DayRunner:
+    """Materializes the assets and evaluates the checks (by name) that a Dagster run selects, day by day."""
 
     lake: AuditLake
     engine: Engine
@@ -72,10 +73,10 @@ class Work:
     accept_vanished_raw: bool
     log: logging.Logger
 
-    def do(self, partition: date) -> Day:
-        """Everything that was asked for of one day, in order, up to the first error."""
-        day = Day(partition)
-        steps: list[tuple[Callable[[Day], None], bool]] = [
+    def run(self, partition: date) -> DayOutcome:
+        """Run everything that is selected of one day, in order, up to the first error."""
+        day = DayOutcome(partition)
+        steps: list[tuple[Callable[[DayOutcome], None], bool]] = [
             (self._take_inventory, RAW in self.assets or HOUR_COVERAGE in self.checks),
             (self._write, PARQUET in self.assets),
             (self._check_conservation, CONSERVATION in self.checks),
@@ -83,8 +84,8 @@ class Work:
             (self._look_up, TABLE in self.assets),
         ]
         try:
-            for step, wanted in steps:
-                if wanted:
+            for step, is_selected in steps:
+                if is_selected:
                     step(day)
         except Exception as error:
             if not isinstance(error, AuditPipelineError):
@@ -92,17 +93,16 @@ class Work:
             day.error = error
         return day
 
-    def _take_inventory(self, day: Day) -> None:
-        settings = self.lake.settings
+    def _take_inventory(self, day: DayOutcome) -> None:
         raw = self.lake.open_raw()
-        objects = list_inputs(raw, day.partition, settings.grace_hours)
+        objects = list_inputs(raw, day.partition, self.lake.settings.grace_hours)
         if RAW in self.assets:
             day.materialized[RAW] = describe_inventory(raw, day.partition, objects)
         if HOUR_COVERAGE in self.checks:
             verdict = check_hour_coverage(day.partition, objects)
             day.verdicts[HOUR_COVERAGE] = self._of_day_so_far(day, verdict)
 
-    def _write(self, day: Day) -> None:
+    def _write(self, day: DayOutcome) -> None:
         lake = self.lake.open_lake()
         manifest = read_manifest(lake, day.partition)
         if manifest is None or manifest.run_id != self.run_id:
@@ -113,7 +113,7 @@ class Work:
                 accept_vanished_raw=self.accept_vanished_raw,
                 engine=self.engine,
             )
-        # else an earlier attempt of this run has done it, and is repeated for another day's sake
+        # else an earlier attempt of this run wrote the day; this attempt is for another day
         self.log.info(
             "%s: %s events, %s rows in %s files, %s quarantined",
             *(day.partition, f"{manifest.events.read:,}", f"{manifest.rows:,}"),
@@ -121,51 +121,54 @@ class Work:
         )
         day.materialized[PARQUET] = describe_manifest(lake, manifest)
 
-    def _check_conservation(self, day: Day) -> None:
+    def _check_conservation(self, day: DayOutcome) -> None:
         verdict = check_conservation(self.lake.open_lake(), self._manifest(day))
         day.verdicts[CONSERVATION] = verdict
         if not verdict.passed:
             raise FailedCheckError(f"check {CONSERVATION} failed: {verdict.description}")
 
-    def _check_quality(self, day: Day) -> None:
+    def _check_quality(self, day: DayOutcome) -> None:
         verdicts = check_quality(self.lake.settings, self.lake.open_lake(), self._manifest(day), self._quality_checks)
         if ROWS_PER_SOURCE in verdicts:
             verdicts[ROWS_PER_SOURCE] = self._of_day_so_far(day, verdicts[ROWS_PER_SOURCE])
         day.verdicts |= verdicts
-        failed = {name: v for name, v in verdicts.items() if not v.passed and v.severity == "error"}
-        if failed:
-            told = "; ".join(f"check {name} failed: {verdict.description}" for name, verdict in failed.items())
-            raise FailedCheckError(told)
+        failures = [
+            f"check {name} failed: {verdict.description}"
+            for name, verdict in verdicts.items()
+            if not verdict.passed and verdict.severity == "error"
+        ]
+        if failures:
+            raise FailedCheckError("; ".join(failures))
 
     @property
     def _quality_checks(self) -> Collection[str]:
         return [name for name in self.checks if name not in (HOUR_COVERAGE, CONSERVATION)]
 
-    def _of_day_so_far(self, day: Day, verdict: Verdict) -> Verdict:
-        """The verdict of a check that looks at a whole day: of the day under way, it says nothing yet."""
+    def _of_day_so_far(self, day: DayOutcome, verdict: Verdict) -> Verdict:
+        """The verdict of a check on a whole day, which cannot fail while the day is under way."""
         if verdict.passed or datetime.now(UTC) >= due_at(day.partition, self.lake.settings.grace_hours):
             return verdict
         return replace(verdict, passed=True, description=f"the day is not over yet; so far: {verdict.description}")
 
-    def _look_up(self, day: Day) -> None:
+    def _look_up(self, day: DayOutcome) -> None:
         manifest = self._manifest(day)
         table = self._table
-        found = table.look_up(manifest)
-        if found.rows_owned != manifest.rows:
+        in_table = table.look_up(manifest)
+        if in_table.rows_owned != manifest.rows:
             raise ConservationError(
-                f"{table.location} shows {found.rows_owned:,} rows of partition {day.partition}, but {manifest.rows:,} "
-                f"were written: run the partition again"
+                f"{table.location} shows {in_table.rows_owned:,} rows of partition {day.partition}, but "
+                f"{manifest.rows:,} were written: run the partition again"
             )
-        day.materialized[TABLE] = describe_table(table.location, found)
+        day.materialized[TABLE] = describe_table(table.location, in_table)
 
     @cached_property
     def _table(self) -> Table:
-        """The table, brought up to date once for all days of the run."""
+        """The table, defined once for all days of the run."""
         table = self.lake.open_table()
         table.define()
         return table
 
-    def _manifest(self, day: Day) -> Manifest:
+    def _manifest(self, day: DayOutcome) -> Manifest:
         manifest = read_manifest(self.lake.open_lake(), day.partition)
         if manifest is None:
             raise AuditPipelineError(f"partition {day.partition} has no manifest: materialize {PARQUET} first")

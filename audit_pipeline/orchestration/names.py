@@ -1,4 +1,4 @@
-"""The names under which Dagster knows the assets, the checks and the job."""
+"""The names of the assets, checks, job, schedules, sensors and run tags in Dagster."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -28,7 +28,7 @@ PARQUET: Final = "audit_log_parquet"
 TABLE: Final = "audit_log_table"
 ASSETS: Final = (RAW, PARQUET, TABLE)
 
-#: Check: the asset that it is about. Those of a user's suite (see ``checks``) are about :data:`PARQUET`.
+#: The asset of each check. Those of a user's suite (see ``checks``) are checks of :data:`PARQUET`.
 CHECKS: Final[Mapping[str, str]] = {
     HOUR_COVERAGE: RAW,
     CONSERVATION: PARQUET,
@@ -47,5 +47,5 @@ ACCEPT_VANISHED_RAW: Final = "audit_pipeline/accept_vanished_raw"
 ACCEPT_VANISHED_RAW_ADVICE: Final = (
     f"audit-pipeline materialize --accept-vanished-raw; in Dagster, a run with the tag {ACCEPT_VANISHED_RAW}: true"
 )
-#: In the metadata of an observation of :data:`RAW`: what the late-file sensor found of the partition.
+#: In the metadata of an observation of :data:`RAW`: the changes that the late-files sensor found in the partition.
 LATE_FILES: Final = "late_files"

@@ -1,21 +1,36 @@
-"""Which partitions there are, when each is due, and how many of them one run of a backfill takes."""
+"""Which partitions there are, when each is due, which a run is for, and how many of them a backfill gives a run."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
 import dagster as dg
 
+from audit_pipeline.orchestration.dagster_internals import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    NOT_FINISHED_STATUSES,
+    PARTITION_NAME_TAG,
+)
 from audit_pipeline.settings import Settings
 
-__all__ = ["DUE_MINUTE", "backfill_policy", "daily_partitions", "due_at", "newest_due", "newest_due_days"]
+__all__ = [
+    "DUE_MINUTE",
+    "backfill_policy",
+    "daily_partitions",
+    "due_at",
+    "newest_due",
+    "newest_due_days",
+    "partitions_in_flight",
+    "partitions_of",
+]
 
-#: Of the hour in which a day is due: Firehose names an object's hour by its oldest record, and may hold it back for
-#: 15 minutes more.
+#: Minute of the hour in which a day is due: Firehose names an object's hour by its oldest record, and may hold the
+#: object back for another 15 minutes.
 DUE_MINUTE: Final = 30
 
 
 def daily_partitions(first: date) -> dg.DailyPartitionsDefinition:
-    """A partition a day, from the first one to the day under way, in UTC as Firehose names its folders."""
+    """One partition per day, from the first one to the day under way, in UTC as Firehose names its folders."""
     start = datetime(first.year, first.month, first.day, tzinfo=UTC)
     return dg.DailyPartitionsDefinition(start_date=start, end_offset=1)
 
@@ -40,3 +55,23 @@ def newest_due_days(settings: Settings, now: datetime, count: int) -> list[date]
     newest = newest_due(now, settings.grace_hours)
     days = (newest - timedelta(days=n) for n in reversed(range(count)))
     return [day for day in days if day >= settings.start_date]
+
+
+def partitions_in_flight(instance: dg.DagsterInstance) -> set[date]:
+    """The partitions of all runs that are queued or under way."""
+    runs = instance.get_runs(filters=dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
+    return {partition for run in runs for partition in partitions_of(run)}
+
+
+def partitions_of(run: dg.DagsterRun) -> list[date]:
+    """The partitions that a run was started for, one or a range, by its tags; none for keys that are not dates."""
+    key = run.tags.get(PARTITION_NAME_TAG)
+    start = key or run.tags.get(ASSET_PARTITION_RANGE_START_TAG)
+    end = key or run.tags.get(ASSET_PARTITION_RANGE_END_TAG)
+    if start is None or end is None:
+        return []
+    try:
+        first, last = date.fromisoformat(start), date.fromisoformat(end)
+    except ValueError:  # a run of another pipeline on the same instance
+        return []
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]

@@ -1,4 +1,4 @@
-"""What Dagster shows of a day: listings and manifests as metadata. Numbers stay numbers, for Dagster plots them."""
+"""What Dagster shows of a day: listings and manifests as metadata. Numbers stay numbers: Dagster plots them."""
 
 import os
 from collections import Counter, defaultdict
@@ -21,7 +21,7 @@ Metadata = dict[str, dg.MetadataValue]
 
 _BLOCKS: Final = " ▁▂▃▄▅▆▇█"
 _CHART_LINES: Final = 4
-#: Files and sources that are listed; the manifest holds them all.
+#: Files and sources that are listed; the manifest has all of them.
 _LISTED: Final = 50
 
 
@@ -70,24 +70,24 @@ def describe_manifest(lake: Store, manifest: Manifest) -> Metadata:
     }
 
 
-def describe_table(location: str, found: DayInTable) -> Metadata:
-    """What queries of the table found of the partition."""
+def describe_table(location: str, day: DayInTable) -> Metadata:
+    """What queries of the table show of the partition."""
     hours = [f"{hour:02}" for hour in range(24)]
-    rows = [found.rows_by_hour.get(hour, 0) for hour in range(24)]
+    rows = [day.rows_by_hour.get(hour, 0) for hour in range(24)]
     table = markdown_table(["hour of Timestamp", "rows"], zip(hours, rows, strict=True))
     return {
-        "dagster/row_count": _number(found.rows_of_date),
-        "rows_of_partition": _number(found.rows_owned),
-        "rows_of_date": _number(found.rows_of_date),
+        "dagster/row_count": _number(day.rows_of_date),
+        "rows_of_partition": _number(day.rows_owned),
+        "rows_of_date": _number(day.rows_of_date),
         "event_hours_chart": dg.MetadataValue.md(bar_chart(hours, rows)),
         "event_hours": dg.MetadataValue.md(table),
         "table": dg.MetadataValue.text(location),
-        **(_queries(found.stats) if found.stats else {}),
+        **(_queries(day.stats) if day.stats else {}),
     }
 
 
 def link(store: Store, key: str) -> dg.MetadataValue:
-    """Where an object or folder lies: a path or, in AWS, a link to its console."""
+    """Where an object or folder is: a path or, in AWS, a link to the console."""
     url = _console_url(store, key)
     if url:
         return dg.MetadataValue.url(url)
@@ -95,15 +95,15 @@ def link(store: Store, key: str) -> dg.MetadataValue:
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table of which all but the first column are numbers or aligned as such."""
+    """A table with all columns but the first aligned to the right, as numbers are."""
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
     return "\n".join("| " + " | ".join(_cell(value) for value in line) + " |" for line in lines)
 
 
 def bar_chart(labels: Sequence[str], values: Sequence[int]) -> str:
-    """Upright bars of block characters in a fenced block, a column a value; every other label below."""
+    """Vertical bars of block characters in a fenced block, one per value, with every other label below."""
     top = max(values, default=0)
-    # a value that is not zero shows, however small it is
+    # rounded up, so that a small value shows
     heights = [-(-value * _CHART_LINES * 8 // top) if top else 0 for value in values]
     lines = [
         "".join(_BLOCKS[max(0, min(8, height - 8 * line))] * 2 + " " for height in heights).rstrip()
@@ -114,26 +114,26 @@ def bar_chart(labels: Sequence[str], values: Sequence[int]) -> str:
 
 
 def _queries(stats: QueryStats) -> Metadata:
-    """What the queries of the look-up took, as far as the engine tells."""
-    told: Metadata = {"query_seconds": dg.MetadataValue.float(round(stats.seconds, 3))}
+    """What the queries of the table took, as far as the backend reports it."""
+    metadata: Metadata = {"query_seconds": dg.MetadataValue.float(round(stats.seconds, 3))}
     if stats.bytes_scanned is not None:
-        told["query_bytes_scanned"] = _number(stats.bytes_scanned)
+        metadata["query_bytes_scanned"] = _number(stats.bytes_scanned)
     if stats.cost_usd is not None:
-        told["query_cost_usd"] = dg.MetadataValue.float(round(stats.cost_usd, 8))
+        metadata["query_cost_usd"] = dg.MetadataValue.float(round(stats.cost_usd, 8))
     if stats.query_id is not None:
-        told["query_id"] = dg.MetadataValue.text(stats.query_id)
-    return told
+        metadata["query_id"] = dg.MetadataValue.text(stats.query_id)
+    return metadata
 
 
 def _delivery_hours(partition: date, objects: Sequence[ObjectInfo | InputObject]) -> Metadata:
-    """The histogram of the hour folders, the grace hours of the next day behind the day's own."""
+    """The histogram of the hour folders: those of the day, then the grace hours of the next day."""
     sizes: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
     for item in objects:
         hour = delivery_hour_of(item.key)
         sizes[(hour.day - partition).days, hour.hour].append(item.size)
-    shown = [(0, hour) for hour in range(24)] + sorted(place for place in sizes if place[0])
+    shown = [(0, hour) for hour in range(24)] + sorted(slot for slot in sizes if slot[0])
     labels = [f"{hour:02}" if day == 0 else f"+{hour}" for day, hour in shown]
-    rows = [(label, len(sizes[place]), sum(sizes[place])) for label, place in zip(labels, shown, strict=True)]
+    rows = [(label, len(sizes[slot]), sum(sizes[slot])) for label, slot in zip(labels, shown, strict=True)]
     return {
         "delivery_hours_chart": dg.MetadataValue.md(bar_chart(labels, [size for _, _, size in rows])),
         "delivery_hours": dg.MetadataValue.md(markdown_table(["hour folder", "objects", "bytes"], rows)),

@@ -1,36 +1,37 @@
-"""When the pipeline runs by itself: a job for a day, the nightly schedule, and the hourly one of the day under way."""
+"""When the pipeline runs by itself: the job of a day, its nightly schedule, and an hourly one for the day under way."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from audit_pipeline.orchestration.in_flight import partitions_in_flight
 from audit_pipeline.orchestration.names import ASSETS, JOB, SCHEDULE, TODAY_SCHEDULE
-from audit_pipeline.orchestration.partitions import DUE_MINUTE, due_at, newest_due
+from audit_pipeline.orchestration.partitions import DUE_MINUTE, due_at, newest_due, partitions_in_flight
 from audit_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from audit_pipeline.orchestration.dagster_internals import UnresolvedAssetJobDefinition
 
 __all__ = ["build_job", "build_schedules"]
 
-#: A refresh must have ended when the nightly run of the same day begins.
+#: The last hourly run of a day must have ended when its nightly run starts.
 _AHEAD_OF_NIGHTLY: Final = timedelta(hours=1)
-#: Of the hour in which the day under way is refreshed.
+#: Minute of each hour at which the day under way is refreshed.
 _REFRESH_MINUTE: Final = 5
 
 
-def build_job() -> UnresolvedAssetJobDefinition:
+def build_job() -> "UnresolvedAssetJobDefinition":
     return dg.define_asset_job(
         JOB,
         selection=dg.AssetSelection.assets(*ASSETS),
         executor_def=dg.in_process_executor,
-        description="A day (or several) of raw hour folders to the table, with its checks.",
+        description="Takes one day or several from the raw hour folders to the table, with the checks.",
     )
 
 
 def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
-    """Both are off until someone turns them on in the UI."""
+    """The nightly and the hourly schedule. Both are off until someone turns them on in the UI."""
     return [_nightly(settings), _hourly(settings)]
 
 
@@ -41,7 +42,7 @@ def _nightly(settings: Settings) -> dg.ScheduleDefinition:
         cron_schedule=f"{DUE_MINUTE} {settings.grace_hours} * * *",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.STOPPED,
-        description="Yesterday's partition, half an hour after its grace hours have ended (UTC).",
+        description="Runs yesterday's partition, half an hour after its grace hours have ended (UTC).",
     )
     def nightly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         partition = newest_due(context.scheduled_execution_time.astimezone(UTC), settings.grace_hours)
@@ -59,7 +60,7 @@ def _hourly(settings: Settings) -> dg.ScheduleDefinition:
         cron_schedule=f"{_REFRESH_MINUTE} * * * *",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.STOPPED,
-        description="The day under way, each hour, so that its events can be queried within the hour (UTC).",
+        description="Runs the day under way (UTC) each hour, so that its events can be queried within the hour.",
     )
     def hourly(context: dg.ScheduleEvaluationContext) -> Sequence[dg.RunRequest] | dg.SkipReason:
         now = context.scheduled_execution_time.astimezone(UTC)
@@ -76,7 +77,7 @@ def _hourly(settings: Settings) -> dg.ScheduleDefinition:
 
 
 def _days_under_way(settings: Settings, now: datetime) -> list[date]:
-    """Today; and yesterday, as long as its nightly run is not near."""
+    """Today; and yesterday until an hour before its nightly run."""
     today = now.date()
     yesterday = today - timedelta(days=1)
     is_open = now < due_at(yesterday, settings.grace_hours) - _AHEAD_OF_NIGHTLY

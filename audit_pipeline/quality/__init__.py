@@ -13,7 +13,7 @@ from audit_pipeline.quality.rules import Rule
 from audit_pipeline.quality.suite import load_suite
 
 if TYPE_CHECKING:
-    from audit_pipeline.quality.verdict import Verdict
+    from audit_pipeline.quality.verdicts import Verdict
     from audit_pipeline.settings import Settings
     from audit_pipeline.store.manifest import Manifest
     from audit_pipeline.store.objects import Store

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from audit_pipeline.contract.values import Action, ActorType
 from audit_pipeline.quality.rules import EVENT_DATE, Batch, Rule, RuleSeverity
-from audit_pipeline.query.values import Action, ActorType
 
 if TYPE_CHECKING:
     from audit_pipeline.settings import Settings

@@ -11,7 +11,7 @@ from great_expectations.data_context.types.resource_identifiers import (
     ValidationResultIdentifier,
 )
 
-from audit_pipeline.quality.examine import CheckFindings, Examination, RuleFindings
+from audit_pipeline.quality.findings import CheckFindings, Examination, RuleFindings
 from audit_pipeline.quality.gx import configuration_of, new_context
 from audit_pipeline.quality.rules import KEY_COLUMNS
 

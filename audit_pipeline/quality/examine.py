@@ -2,7 +2,6 @@
 
 import gc
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import partial
 from typing import Any, Final
@@ -13,6 +12,7 @@ import pyarrow as pa
 
 from audit_pipeline.quality import gx
 from audit_pipeline.quality.builtin import KEY_UNIQUE
+from audit_pipeline.quality.findings import CheckFindings, Examination, Line, RuleFindings
 from audit_pipeline.quality.history import History, day_line, read_history, source_lines
 from audit_pipeline.quality.parts import read_parts
 from audit_pipeline.quality.rules import DAY_COLUMNS, EVENT_DATE, KEY_COLUMNS, SOURCE_COLUMNS, Batch, Rule
@@ -21,7 +21,7 @@ from audit_pipeline.settings import Settings
 from audit_pipeline.store.manifest import Manifest
 from audit_pipeline.store.objects import Store
 
-__all__ = ["CheckFindings", "Examination", "RuleFindings", "examine"]
+__all__ = ["examine"]
 
 #: Bad rows that are kept of each check.
 _ROWS_KEPT: Final = 20
@@ -33,58 +33,8 @@ _FROM_HISTORY: Final = frozenset({"usual_rows", "days_compared", "factor", "is_n
 #: A collection takes a quarter of a second.
 _PARTS_PER_COLLECTION: Final = 8
 
-Line = dict[str, Any]
 #: Gives the line at a position of a frame, with these columns.
 LineAt = Callable[[int, set[str]], Line]
-
-
-@dataclass
-class RuleFindings:
-    """What one expectation found in the whole day.
-
-    ``looked_at`` and ``failed`` count lines of its batch; ``problem`` is why it could not be evaluated.
-    """
-
-    rule: Rule
-    is_met: bool = True
-    looked_at: int = 0
-    failed: int = 0
-    observed: Any = None
-    problem: str | None = None
-
-
-@dataclass
-class CheckFindings:
-    """What a check's expectations found: ``failed`` counts lines that break any of them, ``rows`` are the first."""
-
-    name: str
-    batch: Batch
-    rules: Sequence[RuleFindings]
-    failed: int = 0
-    rows: list[Line] = field(default_factory=list)
-
-    def add(self, found: Sequence[gx.Found], line_at: LineAt) -> None:
-        """Take in what the expectations found in one frame."""
-        for mine, its in zip(self.rules, found, strict=True):
-            mine.looked_at += its.rows
-            mine.failed += len(its.positions)
-            mine.is_met = mine.is_met and its.is_met
-            mine.observed = its.observed
-            mine.problem = mine.problem or its.problem
-        bad = np.unique(np.concatenate([np.asarray(its.positions, dtype=np.int64) for its in found]))
-        self.failed += len(bad)
-        for position in bad[: _ROWS_KEPT - len(self.rows)].tolist():
-            broken = (mine.rule for mine, its in zip(self.rules, found, strict=True) if position in its.positions)
-            self.rows.append(line_at(position, {column for rule in broken for column in rule.columns}))
-
-
-@dataclass(frozen=True)
-class Examination:
-    """All findings of one day; ``history`` is None where no check needed it."""
-
-    manifest: Manifest
-    checks: Sequence[CheckFindings]
-    history: History | None
 
 
 def examine(settings: Settings, lake: Store, manifest: Manifest, rules: Sequence[Rule]) -> Examination:
@@ -160,7 +110,22 @@ def _examine_frame(checks: Sequence[CheckFindings], frame: pd.DataFrame, line_at
         # a row condition copies the rows that it chooses, with every column of the frame
         columns = _columns([check])
         narrow = frame[[column for column in frame.columns if column in columns]]
-        check.add(gx.validate(narrow, [mine.rule for mine in check.rules]), line_at)
+        _add(check, gx.validate(narrow, [rule.rule for rule in check.rules]), line_at)
+
+
+def _add(check: CheckFindings, found: Sequence[gx.Found], line_at: LineAt) -> None:
+    """Add to the check what its expectations found in one frame."""
+    for rule, part in zip(check.rules, found, strict=True):
+        rule.looked_at += part.rows
+        rule.failed += len(part.positions)
+        rule.is_met = rule.is_met and part.is_met
+        rule.observed = part.observed
+        rule.problem = rule.problem or part.problem
+    failed = np.unique(np.concatenate([np.asarray(part.positions, dtype=np.int64) for part in found]))
+    check.failed += len(failed)
+    for position in failed[: _ROWS_KEPT - len(check.rows)].tolist():
+        broken = (rule.rule for rule, part in zip(check.rules, found, strict=True) if position in part.positions)
+        check.rows.append(line_at(position, {column for rule in broken for column in rule.columns}))
 
 
 def _query(settings: Settings, lake: Store, manifest: Manifest, check: CheckFindings) -> None:

@@ -1,7 +1,8 @@
-"""What the findings of an examination mean: a verdict a check."""
+"""What a check says of a day, and what the findings of an examination mean for each check."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
 
 from audit_pipeline.quality.builtin import (
     BUILTIN_CHECKS,
@@ -10,11 +11,13 @@ from audit_pipeline.quality.builtin import (
     QUARANTINE_SHARE,
     ROWS_PER_SOURCE,
 )
-from audit_pipeline.quality.examine import CheckFindings, Examination, RuleFindings
+from audit_pipeline.quality.findings import CheckFindings, Examination, RuleFindings
 from audit_pipeline.quality.history import TRAILING_DAYS, day_line
-from audit_pipeline.quality.verdict import Verdict
 
-__all__ = ["verdicts_of"]
+__all__ = ["Severity", "Verdict", "verdicts_of"]
+
+#: An ``error`` holds the day back from the table; a ``warn`` is something to look at.
+Severity = Literal["error", "warn"]
 
 #: Sources that a description names.
 _NAMED: Final = 5
@@ -24,6 +27,19 @@ _NOT_EVALUATED: Final = (
     "day's files are damaged, run the partition again."
 )
 _YOURS: Final = "This is a check of your own suite: see there what it means."
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``description`` is one line for a person; ``metadata`` are the numbers behind it.
+
+    ``severity`` is how bad a failure is; it says nothing of a check that passed.
+    """
+
+    passed: bool
+    description: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    severity: Severity = "error"
 
 
 def verdicts_of(examination: Examination) -> dict[str, Verdict]:

@@ -177,53 +177,14 @@ def lose_a_file(deployment: Deployment) -> str:
     return f"{path.relative_to(deployment.lake)} is missing"
 
 
-def leave_a_file(deployment: Deployment) -> str:
-    path = deployment.data_files("2026-05-01")[0]
-    stray = path.parent.parent / "source=stray" / path.name
-    stray.parent.mkdir()
-    shutil.copy(path, stray)
-    return f"{stray.relative_to(deployment.lake)} is not in the manifest"
-
-
-def alter_a_byte(deployment: Deployment) -> str:
-    path = deployment.data_files("2026-05-01")[0]
-    data = bytearray(path.read_bytes())
-    data[-30] ^= 1  # in the footer's text about who wrote it
-    path.write_bytes(data)
-    return f"{path.relative_to(deployment.lake)} has other bytes than were written (sha256)"
-
-
-def exchange_a_file(deployment: Deployment) -> str:
-    path, other = deployment.data_files("2026-05-01")[:2]
-    shutil.copy(other, path)
-    return f"{path.relative_to(deployment.lake)} holds 11 rows, not 2"
-
-
-def lose_the_quarantine(deployment: Deployment) -> str:
-    (deployment.lake / "auditlog_quarantine/dt=2026-05-01/2026-05-01.parquet").unlink()
-    return "the quarantine holds nothing, but 4 records were counted"
-
-
-def miscount(deployment: Deployment) -> str:
-    path = deployment.manifest_path("2026-05-01")
-    path.write_text(path.read_text().replace('"duplicate": 5', '"duplicate": 4'))
-    return "30 events read but 29 accounted for"
-
-
 def lose_the_manifest(deployment: Deployment) -> str:
     deployment.manifest_path("2026-05-01").unlink()
     return "partition 2026-05-01 has no manifest: materialize audit_log_parquet first"
 
 
-TAMPERING = (lose_a_file, leave_a_file, alter_a_byte, exchange_a_file, lose_the_quarantine, miscount)
-
-
-@pytest.mark.parametrize("tamper", TAMPERING, ids=lambda tamper: tamper.__name__)
-def test_the_check_alone_finds_what_was_changed_after_the_run(
-    deployment: Deployment, instance: Instance, tamper: Any
-) -> None:
+def test_the_check_alone_finds_what_was_changed_after_the_run(deployment: Deployment, instance: Instance) -> None:
     instance.run("2026-05-01")
-    expected = tamper(deployment)
+    expected = lose_a_file(deployment)
     result = instance.run("2026-05-01", check=CONSERVATION)
     evaluation = instance.evaluation(CONSERVATION, "2026-05-01")
     assert (result.success, evaluation.passed, evaluation.severity) == (False, False, dg.AssetCheckSeverity.ERROR)

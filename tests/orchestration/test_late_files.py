@@ -177,7 +177,7 @@ def test_of_many_late_objects_the_tag_is_short_and_twenty_keys_are_shown(sensor:
 def test_a_day_is_left_alone_until_no_file_has_come_for_some_minutes(sensor: Sensor) -> None:
     path = sensor.write(D4, 3, "late", age=0)
     assert sensor.days() == []
-    assert "files still came in the last 5 minutes" in sensor.skipped
+    assert "files arrived in the last 5 minutes" in sensor.skipped
     os.utime(path, (AN_HOUR_AGO, AN_HOUR_AGO))
     assert sensor.days() == [D4]
 
@@ -271,7 +271,7 @@ def test_a_day_with_a_broken_manifest_is_told_once_and_the_others_go_on(sensor: 
     sensor.write(D4, 3, "late")
     assert sensor.days() == [D4]
     problems = [observation.metadata[LATE_FILES].value["problem"] for observation in sensor.observations]  # type: ignore[index]
-    assert sum("cannot be compared with its raw" in (problem or "") for problem in problems) == 1
+    assert sum("cannot be compared with its raw objects" in (problem or "") for problem in problems) == 1
     assert sensor.days() == []
     assert sensor.observations == ()
 
@@ -284,7 +284,7 @@ def test_a_day_whose_raw_has_expired_is_told_once_and_not_run_again(sensor: Sens
         path.unlink()
     assert sensor.days() == []
     assert (sensor.told()["requested"], sensor.told()["vanished_count"]) == (False, 1)
-    assert "are gone: the table keeps what they gave" in str(sensor.told()["problem"])
+    assert "are gone: the table keeps their rows" in str(sensor.told()["problem"])
     assert sensor.days() == []
     assert sensor.observations == ()
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from audit_pipeline.contract.columns import ROW_SCHEMA
 from audit_pipeline.errors import StoreError
 from audit_pipeline.quality import check_quality, history, parts, quality_checks
-from audit_pipeline.quality.verdict import Verdict
+from audit_pipeline.quality.verdicts import Verdict
 from audit_pipeline.settings import Settings
 from audit_pipeline.store.layout import data_path
 from audit_pipeline.store.manifest import (

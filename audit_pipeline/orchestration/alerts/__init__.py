@@ -1,7 +1,8 @@
-"""Alerts: what went wrong in Dagster becomes messages, one a finding, and one more when it is over.
+"""Alerts: one message when something goes wrong in Dagster (a finding), and one when it has recovered.
 
-``events`` reads the instance, ``findings`` decides what is new, ``texts`` words it, ``delivery`` sends it through
-``channels``. ``state`` is what one look at the instance leaves to the next: it lives in the sensor's cursor.
+``event_log`` reads the instance as ``events``, ``findings`` decides which of them become alerts, ``texts`` writes their
+texts, and ``delivery`` sends them through ``channels``. ``state`` carries over from one tick of the sensor to the next:
+it is the sensor's cursor.
 """
 
 from audit_pipeline.orchestration.alerts.alert import Alert

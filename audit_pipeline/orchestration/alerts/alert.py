@@ -1,4 +1,4 @@
-"""What is sent: one message about one finding."""
+"""An alert: one message about one finding."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -13,7 +13,7 @@ Kind = Literal["failed_check", "failed_run", "missed_deadline", "late_files"]
 Severity = Literal["info", "warn", "error"]
 Status = Literal["open", "recovered"]
 
-#: From harmless to bad.
+#: In ascending order.
 SEVERITIES: Final[tuple[Severity, ...]] = ("info", "warn", "error")
 
 
@@ -21,8 +21,8 @@ class Alert(msgspec.Struct, frozen=True):
     """One message. The file and the webhook get it as JSON, with these names.
 
     ``id`` is the same when the same message is sent again. ``finding`` is the same for all messages about one finding:
-    when it opened, got worse and was over. ``severity`` of a recovery is that of the finding. ``at`` (UTC) is when it
-    came true, not when it was sent.
+    when it opened, got worse and recovered. ``severity`` of a recovery is that of the finding. ``at`` (UTC) is when it
+    happened, not when it was sent.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Where alerts go. A channel sends one alert or says in a :class:`ChannelError` why it could not."""
+"""Where alerts go. A channel sends one alert, or raises a :class:`ChannelError` with the reason."""
 
 import http.client
 import logging
@@ -21,6 +21,7 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 
 from audit_pipeline.errors import AuditPipelineError
 from audit_pipeline.orchestration.alerts.alert import Alert
+from audit_pipeline.orchestration.home import dagster_home
 from audit_pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,11 +44,11 @@ _FILE: Final = "alerts.jsonl"
 
 
 class ChannelError(AuditPipelineError):
-    """A channel could not be reached or did not answer as it should. The text holds no secrets."""
+    """A channel could not be reached or failed. The text holds no secrets."""
 
 
 class RefusedError(ChannelError):
-    """A channel answered that it does not take this alert; it may take others."""
+    """A channel refused this alert; it may accept others."""
 
 
 class Channel(Protocol):
@@ -55,13 +56,13 @@ class Channel(Protocol):
     def name(self) -> str: ...
 
     def send(self, alert: Alert) -> None:
-        """Returns when the alert has arrived; :class:`ChannelError` otherwise. It takes some 15 seconds at most."""
+        """Returns when the alert has arrived, within some 15 seconds; raises :class:`ChannelError` otherwise."""
 
 
 def open_channels(settings: Settings, instance: dg.DagsterInstance, log: logging.Logger) -> Sequence[Channel]:
-    """The file and the log always, and what the settings name. Nothing is connected to before an alert is sent."""
-    home = os.environ.get("DAGSTER_HOME") or instance.root_directory
-    channels: list[Channel] = [FileChannel(settings.alert_file or Path(home) / _FILE), LogChannel(log)]
+    """The file and the log, and what the settings name. No connection is made before an alert is sent."""
+    home = dagster_home() or Path(instance.root_directory)
+    channels: list[Channel] = [FileChannel(settings.alert_file or home / _FILE), LogChannel(log)]
     if settings.alert_sns_topic_arn:
         channels.append(SnsChannel(settings.alert_sns_topic_arn))
     if settings.alert_slack_token and settings.alert_slack_channel:
@@ -77,11 +78,11 @@ def _error_for(status: int, problem: str) -> ChannelError:
     return RefusedError(problem) if is_about_the_alert else ChannelError(problem)
 
 
-# --- here ------------------------------------------------------------------------------------------------------------
+# --- local ------------------------------------------------------------------------------------------------------------
 
 
 class FileChannel:
-    """A JSON object a line."""
+    """A JSON Lines file."""
 
     name: ClassVar[str] = "file"
 
@@ -96,13 +97,13 @@ class FileChannel:
                 if self._is_cut_off(file):
                     line = b"\n" + line
                 if file.write(line) != len(line):
-                    raise ChannelError(f"{self._path} took a part of a line: is the disk full?")
+                    raise ChannelError(f"{self._path} holds only a part of the line: is the disk full?")
         except OSError as error:
             raise ChannelError(f"{self._path} cannot be written: {error.strerror or error}") from error
 
     @staticmethod
     def _is_cut_off(file: Any) -> bool:
-        """Whether the last writer was stopped in the middle of a line."""
+        """Whether the last line is incomplete, for its writer was killed."""
         size = file.seek(0, os.SEEK_END)
         if size == 0:
             return False
@@ -125,11 +126,11 @@ class LogChannel:
         self._log.log(level, "%s\n%s", alert.title, _body(alert))
 
 
-# --- elsewhere -------------------------------------------------------------------------------------------------------
+# --- remote ----------------------------------------------------------------------------------------------------------
 
 
 class SnsChannel:
-    """A topic of Amazon SNS, in the region of its ARN."""
+    """An Amazon SNS topic, in the region of its ARN."""
 
     name: ClassVar[str] = "sns"
     _LONGEST_SUBJECT: Final = 100
@@ -143,7 +144,7 @@ class SnsChannel:
         return boto3.client("sns", region_name=self._topic_arn.split(":")[3], config=config)
 
     def send(self, alert: Alert) -> None:
-        shown = {
+        attributes = {
             "id": alert.id,
             "kind": alert.kind,
             "severity": alert.severity,
@@ -156,18 +157,18 @@ class SnsChannel:
                 Subject=self._subject(alert),
                 Message=_body(alert),
                 MessageAttributes={
-                    name: {"DataType": "String", "StringValue": value} for name, value in shown.items() if value
+                    name: {"DataType": "String", "StringValue": value} for name, value in attributes.items() if value
                 },
             )
         except ClientError as error:
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            is_slowed = "Throttl" in error.response.get("Error", {}).get("Code", "")
-            raise (ChannelError(str(error)) if is_slowed else _error_for(status, str(error))) from error
+            is_throttled = "Throttl" in error.response.get("Error", {}).get("Code", "")
+            raise (ChannelError(str(error)) if is_throttled else _error_for(status, str(error))) from error
         except BotoCoreError as error:
             raise ChannelError(str(error)) from error
 
     def _subject(self, alert: Alert) -> str:
-        """SNS takes up to 100 printable ASCII characters."""
+        """SNS accepts up to 100 printable ASCII characters."""
         mark = "" if alert.status == "recovered" else f"{alert.severity.upper()}: "
         text = re.sub(r"[^ -~]+", "?", " ".join(f"{mark}{alert.title}".split()))
         return text[: self._LONGEST_SUBJECT]
@@ -193,25 +194,25 @@ class SlackChannel:
     def send(self, alert: Alert) -> None:
         mark = ":large_green_circle:" if alert.status == "recovered" else self._MARKS[alert.severity]
         title = f"{mark} *{_escape(alert.title)}*"
-        told = [title, _escape(alert.text), f"*What to do:* {_escape(alert.what_to_do)}"]
-        blocks = [self._section(text) for text in told]
+        texts = [title, _escape(alert.text), f"*What to do:* {_escape(alert.what_to_do)}"]
+        blocks = [self._section(text) for text in texts]
         blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": f"{alert.kind}, {alert.id}"}]})
         try:
             self._client.chat_postMessage(channel=self._channel, text=alert.title, blocks=blocks, unfurl_links=False)
         except SlackApiError as error:
             status, code = error.response.status_code, error.response.get("error", "no error code")
             problem = f"Slack answered {status}, {code}"
-            # Slack says 200 to what it refuses
+            # Slack refuses with status 200
             raise (RefusedError(problem) if status == 200 else _error_for(status, problem)) from None
         except (SlackClientError, OSError, http.client.HTTPException) as error:
-            raise ChannelError(f"Slack cannot be reached ({type(error).__name__})") from None
+            raise ChannelError(f"cannot reach Slack ({type(error).__name__})") from None
 
     def _section(self, text: str) -> dict[str, Any]:
         return {"type": "section", "text": {"type": "mrkdwn", "text": text[: self._LONGEST_TEXT]}}
 
 
 class WebhookChannel:
-    """A URL that takes the alert as JSON by POST. Any 2xx means that it has arrived."""
+    """A URL that accepts the alert as JSON by POST. Any 2xx means that it has arrived."""
 
     name: ClassVar[str] = "webhook"
 
@@ -220,7 +221,7 @@ class WebhookChannel:
 
     def send(self, alert: Alert) -> None:
         try:
-            # of the answer only the status counts; following a redirect would turn the POST into a GET
+            # only the status of the response is read; a redirect that is followed would turn the POST into a GET
             with requests.post(
                 self._url,
                 data=msgspec.json.encode(alert),
@@ -228,10 +229,10 @@ class WebhookChannel:
                 timeout=_SECONDS / 2,
                 allow_redirects=False,
                 stream=True,
-            ) as answer:
-                status = answer.status_code
-        except requests.RequestException as error:  # its text has the URL, which is a secret
-            raise ChannelError(f"the webhook cannot be reached ({type(error).__name__})") from None
+            ) as response:
+                status = response.status_code
+        except requests.RequestException as error:  # its text contains the URL, which is a secret
+            raise ChannelError(f"cannot reach the webhook ({type(error).__name__})") from None
         if not 200 <= status < 300:
             raise _error_for(status, f"the webhook answered {status}")
 

@@ -1,7 +1,7 @@
-"""Sends what is owed to each channel, and keeps what a channel did not take.
+"""Sends undelivered alerts to each channel, and keeps those that a channel did not accept.
 
-An alert leaves the outbox of a channel only when the channel has it, and the outbox is saved only after that: an alert
-can arrive twice (with the same id), but is never lost.
+An alert leaves the outbox of a channel only when it has arrived there, and the outbox is saved only after that: an
+alert can arrive twice (with the same id), but is never lost.
 """
 
 import logging
@@ -11,43 +11,43 @@ from typing import Final
 
 from audit_pipeline.orchestration.alerts.alert import Alert
 from audit_pipeline.orchestration.alerts.channels import Channel, ChannelError, RefusedError
-from audit_pipeline.orchestration.alerts.state import Owed
+from audit_pipeline.orchestration.alerts.state import Undelivered
 
 __all__ = ["deliver"]
 
-#: Dagster stops a tick after 60 seconds, and what it did is not saved then: a send may take 15 more.
-_SECONDS_A_CHANNEL: Final = 10.0
-_SECONDS_IN_ALL: Final = 30.0
-#: A channel that refuses so many in a row will refuse the rest too.
+#: Dagster ends a tick after 60 seconds and saves nothing of it then. A send that has started may take another 15.
+_SECONDS_PER_CHANNEL: Final = 10.0
+_SECONDS_FOR_ALL: Final = 30.0
+#: A channel that refuses this many in a row will refuse the rest too.
 _REFUSALS: Final = 3
 
 
 def deliver(
-    outbox: Sequence[Owed], alerts: Sequence[Alert], channels: Sequence[Channel], log: logging.Logger
-) -> Sequence[Owed]:
-    """What is still owed, after each channel was offered what is owed to it and the new ``alerts``, in that order."""
+    outbox: Sequence[Undelivered], alerts: Sequence[Alert], channels: Sequence[Channel], log: logging.Logger
+) -> Sequence[Undelivered]:
+    """Send each channel its part of the outbox, then the new ``alerts``. Returns the next outbox."""
     names = tuple(channel.name for channel in channels)
-    owed = [*outbox, *(Owed(alert, names) for alert in alerts)]
-    stop = time.monotonic() + _SECONDS_IN_ALL
-    arrived = {
-        channel.name: _send_all(channel, [item.alert for item in owed if channel.name in item.channels], stop, log)
-        for channel in channels
-    }
+    pending = [*outbox, *(Undelivered(alert, names) for alert in alerts)]
+    deadline = time.monotonic() + _SECONDS_FOR_ALL
+    arrived: dict[str, set[str]] = {}
+    for channel in channels:
+        its_alerts = [item.alert for item in pending if channel.name in item.channels]
+        arrived[channel.name] = _send_all(channel, its_alerts, deadline, log)
     left = [
-        Owed(item.alert, tuple(n for n in item.channels if n in arrived and item.alert.id not in arrived[n]))
-        for item in owed
+        Undelivered(item.alert, tuple(n for n in item.channels if n in arrived and item.alert.id not in arrived[n]))
+        for item in pending
     ]
     return tuple(item for item in left if item.channels)
 
 
-def _send_all(channel: Channel, alerts: Sequence[Alert], stop: float, log: logging.Logger) -> set[str]:
-    """The ids of those that have arrived."""
+def _send_all(channel: Channel, alerts: Sequence[Alert], deadline: float, log: logging.Logger) -> set[str]:
+    """Send alerts up to the deadline or the first failure. Returns the ids of those that have arrived."""
     arrived: set[str] = set()
-    stop = min(stop, time.monotonic() + _SECONDS_A_CHANNEL)
+    deadline = min(deadline, time.monotonic() + _SECONDS_PER_CHANNEL)
     refusals = 0
-    problem = "there was no time for all"
+    problem = "out of time"
     for alert in alerts:
-        if time.monotonic() >= stop:
+        if time.monotonic() >= deadline:
             break
         try:
             channel.send(alert)
@@ -59,13 +59,13 @@ def _send_all(channel: Channel, alerts: Sequence[Alert], stop: float, log: loggi
         except ChannelError as error:
             problem = str(error)
             break
-        except Exception as error:  # a defect of a channel is no reason to keep alerts from the others
-            # its text or traceback may hold a token or a URL
+        except Exception as error:  # a defect of one channel must not stop the others
+            # its text or traceback may contain a token or a URL
             problem = f"a defect ({type(error).__name__})"
             break
         else:
             arrived.add(alert.id)
             refusals = 0
     if waiting := len(alerts) - len(arrived):
-        log.warning("alert channel %s: %s; %s alerts wait for the next look", channel.name, problem, waiting)
+        log.warning("alert channel %s: %s; %s alerts wait for the next tick", channel.name, problem, waiting)
     return arrived

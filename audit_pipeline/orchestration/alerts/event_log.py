@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import dagster as dg
 import msgspec
-from dagster._core.storage.event_log.base import EventLogStorage
 
 from audit_pipeline.orchestration.alerts.events import (
     CheckEvaluated,
@@ -20,9 +19,9 @@ from audit_pipeline.orchestration.names import ASSETS, LATE_FILES, RAW, TABLE
 
 __all__ = ["newest_event_id", "read_events", "times_in_table"]
 
-#: In the metadata of a failed check: what a person should do about it.
+#: In the metadata of a failed check: the advice for a person.
 _WHAT_TO_DO: Final = "what_to_do"
-#: In the same: the keys of bad rows, as a list or a table.
+#: In the same metadata: the keys of bad rows, as a list or a table.
 _ROWS: Final = "rows"
 
 _PAGE: Final = 200
@@ -36,41 +35,42 @@ _ROWS_SHOWN: Final = 5
 
 
 def newest_event_id(instance: dg.DagsterInstance) -> int:
-    """0 if there is no event."""
+    """The id of the newest event; 0 if there is none."""
     return instance.event_log_storage.get_maximum_record_id() or 0
 
 
 def read_events(instance: dg.DagsterInstance, after: int, seen: Collection[int]) -> Iterator[tuple[int, Event | None]]:
-    """The events with an id above ``after`` but those ``seen``, in the order of their ids.
+    """The events with an id above ``after``, except those ``seen``, by id and in the order of their ids.
 
-    None for an event that is not about this pipeline.
+    An event that is not about this pipeline is None.
     """
-    for event_id, entry in _read_log(instance.event_log_storage, after):
+    for event_id, entry in _read_log(instance, after):
         if event_id not in seen:
             yield event_id, _interpret(instance, event_id, entry)
 
 
 def times_in_table(instance: dg.DagsterInstance, partitions: Collection[str]) -> Mapping[str, datetime]:
-    """When each of the partitions was last materialized in the table, if ever."""
+    """When each of the partitions was last materialized in the table; those that never were are left out."""
     table = dg.AssetKey(TABLE)
     newest = instance.get_latest_storage_id_by_partition(
         table, dg.DagsterEventType.ASSET_MATERIALIZATION, set(partitions)
     )
     if not newest:
         return {}
-    found = instance.fetch_materializations(
+    materializations = instance.fetch_materializations(
         dg.AssetRecordsFilter(table, storage_ids=list(newest.values())), limit=len(newest)
     )
-    times = {record.storage_id: datetime.fromtimestamp(record.timestamp, UTC) for record in found.records}
+    times = {record.storage_id: datetime.fromtimestamp(record.timestamp, UTC) for record in materializations.records}
     return {partition: times[event_id] for partition, event_id in newest.items() if event_id in times}
 
 
-def _read_log(storage: EventLogStorage, after: int) -> Iterator[tuple[int, dg.EventLogEntry]]:
-    # `instance.get_event_records` reads check evaluations run by run where Dagster keeps its events in SQLite, and
-    # takes no ids there. This reads the log of all runs, wherever it is, as Dagster's own daemon does.
+def _read_log(instance: dg.DagsterInstance, after: int) -> Iterator[tuple[int, dg.EventLogEntry]]:
+    # With SQLite, `instance.get_event_records` reads check evaluations run by run and does not accept ids. This reads
+    # the log of all runs in any storage, as Dagster's own daemon does.
+    storage = instance.event_log_storage
     while True:
         pages = [storage.get_logs_for_all_runs_by_log_id(after, kind, limit=_PAGE) for kind in _TYPES]
-        # beyond the end of a full page there may be events of its type before those of others
+        # past the end of a full page, more events of its type may precede those of the other types
         horizon = min((max(page) for page in pages if len(page) == _PAGE), default=None)
         entries = {event_id: entry for page in pages for event_id, entry in page.items()}
         yield from ((n, entries[n]) for n in sorted(entries) if horizon is None or n <= horizon)

@@ -1,4 +1,4 @@
-"""What alerts look at, as few plain kinds of events. ``id`` is Dagster's, in the order in which things happened."""
+"""The events that alerts are made from. ``id`` is Dagster's, in the order in which things happened."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ __all__ = ["CheckEvaluated", "Event", "LateFiles", "LateFilesFound", "Materializ
 
 @dataclass(frozen=True)
 class CheckEvaluated:
-    """``rows`` are the keys of bad rows, the first few."""
+    """``rows`` are the keys of the first few bad rows."""
 
     id: int
     at: datetime
@@ -53,9 +53,9 @@ class Materialized:
 
 
 class LateFiles(msgspec.Struct, frozen=True):
-    """Keys of objects that appeared, changed or vanished after their partition ran: the first few, and how many.
+    """The first keys of objects that appeared, changed or vanished after their partition ran, and their number.
 
-    ``requested``: a run of the partition was asked for. ``problem``: why not, or what else a person should know.
+    ``requested``: a run of the partition was requested. ``problem``: why not.
     """
 
     fingerprint: str
@@ -71,7 +71,7 @@ class LateFiles(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class LateFilesFound:
-    """``files`` is a text that says why, where the observation could not be read."""
+    """``files`` is the error, as text, if the observation could not be read."""
 
     id: int
     at: datetime

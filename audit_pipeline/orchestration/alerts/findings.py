@@ -1,4 +1,4 @@
-"""Which events open a finding, make it worse or end it: each of these is one alert, and nothing else is."""
+"""Which events open a finding, make it worse or end it: each of these is one alert, and no other event is."""
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
@@ -22,10 +22,10 @@ __all__ = ["Findings"]
 
 
 class Findings:
-    """The open findings, and the alerts that have come of what was taken in since.
+    """The open findings, and the alerts for the events that were added.
 
-    ``grace_hours`` decide from when on a day is complete in raw. A table that was written before, by an hourly run of
-    the day under way, has not met the day's deadline.
+    ``grace_hours`` decide when a day is complete in raw. A table that was written before that, by an hourly run of the
+    day under way, has not met the day's deadline.
     """
 
     def __init__(self, open_findings: Iterable[Finding], grace_hours: int) -> None:
@@ -43,8 +43,8 @@ class Findings:
         elif isinstance(event, RunFailed):
             for partition, problem in event.days.items():
                 finding = Finding("failed_run", "", partition, "error", event.id, event.awaits)
-                words = texts.failed_run(partition, problem, event.run_id)
-                self._tell(finding, event.id, event.at, words, event.run_id)
+                text = texts.failed_run(partition, problem, event.run_id)
+                self._report(finding, event.id, event.at, text, event.run_id)
         elif isinstance(event, LateFilesFound):
             self._take_late_files(event)
         else:
@@ -54,16 +54,16 @@ class Findings:
         finding = Finding("missed_deadline", "", partition, "error", 0)
         others = [other for other in self._of(partition) if other.kind in ("failed_check", "failed_run")]
         errors = [other for other in others if other.severity == "error"]
-        self._tell(finding, 0, deadline, texts.missed_deadline(partition, deadline, errors), None)
+        self._report(finding, 0, deadline, texts.missed_deadline(partition, deadline, errors), None)
 
     def _take_check(self, event: CheckEvaluated) -> None:
         finding = Finding("failed_check", f"{event.asset}/{event.check}", event.partition, event.severity, event.id)
         if event.passed:
             self._end(finding.key, event.id, event.at, event.run_id)
         else:
-            self._tell(finding, event.id, event.at, texts.failed_check(event), event.run_id)
+            self._report(finding, event.id, event.at, texts.failed_check(event), event.run_id)
         for other in self._of(event.partition):
-            # its own outcome has its own alert
+            # the outcome of the check has an alert of its own
             if other.kind == "failed_run" and other.awaits == event.check:
                 self._end(other.key, event.id, event.at, event.run_id)
 
@@ -74,7 +74,7 @@ class Findings:
             severity = "error" if files.problem else "info" if files.requested else "warn"
         subject = str(event.id) if isinstance(files, str) else files.fingerprint
         finding = Finding("late_files", subject, event.partition, severity, event.id)
-        self._tell(finding, event.id, event.at, texts.late_files(event), None)
+        self._report(finding, event.id, event.at, texts.late_files(event), None)
 
     def _take_materialization(self, event: Materialized) -> None:
         for finding in self._of(event.partition):
@@ -89,25 +89,25 @@ class Findings:
         return finding.kind == "late_files" and event.asset == TABLE
 
     def is_whole(self, partition: str | None, at: datetime) -> bool:
-        """Whether a table written then has the whole day."""
+        """Whether a table that was written at that time has the whole day."""
         return partition is not None and at >= due_at(date.fromisoformat(partition), self._grace_hours)
 
     def _of(self, partition: str | None) -> Sequence[Finding]:
-        """Those of the partition, and those of none."""
+        """The open findings of the partition, and those without one."""
         return [finding for finding in self._open.values() if finding.partition in (partition, None)]
 
-    def _tell(self, finding: Finding, event_id: int, at: datetime, words: texts.Words, run_id: str | None) -> None:
-        """One message, unless the finding is open and no worse than it was."""
+    def _report(self, finding: Finding, event_id: int, at: datetime, text: texts.AlertText, run_id: str | None) -> None:
+        """Add an alert, unless the finding is open already and no worse."""
         known = self._open.get(finding.key)
         if known is None:
             self._open[finding.key] = finding
-            self._add(finding, "open", event_id, at, words, run_id)
+            self._add(finding, "open", event_id, at, text, run_id)
             return
         worse = SEVERITIES.index(finding.severity) > SEVERITIES.index(known.severity)
         severity = finding.severity if worse else known.severity
         self._open[finding.key] = replace(known, severity=severity, awaits=finding.awaits)
         if worse:
-            self._add(self._open[finding.key], "open", event_id, at, words, run_id)
+            self._add(self._open[finding.key], "open", event_id, at, text, run_id)
 
     def _end(self, key: tuple[str, str, str | None], event_id: int, at: datetime, run_id: str | None) -> None:
         known = self._open.get(key)
@@ -116,7 +116,7 @@ class Findings:
             self._add(known, "recovered", event_id, at, texts.recovered(known), run_id)
 
     def _add(
-        self, finding: Finding, status: Status, event_id: int, at: datetime, words: texts.Words, run_id: str | None
+        self, finding: Finding, status: Status, event_id: int, at: datetime, text: texts.AlertText, run_id: str | None
     ) -> None:
         identity = id_of(*finding.key, finding.since)
         alert = Alert(
@@ -126,11 +126,11 @@ class Findings:
             severity=finding.severity,
             status=status,
             partition=finding.partition,
-            title=words.title,
-            text=words.text,
-            what_to_do=words.what_to_do,
+            title=text.title,
+            text=text.text,
+            what_to_do=text.what_to_do,
             at=at,
             run_id=run_id,
-            details=words.details,
+            details=text.details,
         )
         self.alerts.append(alert)

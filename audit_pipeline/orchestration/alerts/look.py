@@ -1,4 +1,4 @@
-"""One look at the Dagster instance: what is new since the last one."""
+"""One look at the Dagster instance: the alerts for what is new since the last one."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -16,14 +16,14 @@ from audit_pipeline.settings import Settings
 
 __all__ = ["look", "start"]
 
-_EVENTS_A_LOOK: Final = 2_000
-_SECONDS_A_LOOK: Final = 8.0
-#: Ids are given out before events can be seen: one of these many may still appear below one that has been read.
+_EVENTS_PER_LOOK: Final = 2_000
+_SECONDS_PER_LOOK: Final = 8.0
+#: An event gets its id before it becomes visible: up to this far below an id that was read, others may still appear.
 _OVERLAP: Final = 200
 
 
 def start(instance: dg.DagsterInstance) -> State:
-    """Nothing is open, and what happens from now on counts. Years of history would be years of messages."""
+    """The state of a first look: nothing is open, and past events are skipped, or each would become an alert."""
     newest = newest_event_id(instance)
     return State(start=newest, position=newest)
 
@@ -31,9 +31,9 @@ def start(instance: dg.DagsterInstance) -> State:
 def look(
     instance: dg.DagsterInstance, settings: Settings, state: State, now: datetime
 ) -> tuple[State, Sequence[Alert]]:
-    """The next state, its outbox as it was, and the alerts to be sent, in the order in which things happened.
+    """The next state, with its outbox unchanged, and the alerts to send, in the order in which things happened.
 
-    What is beyond some thousand events or some seconds is left to the next look.
+    A look ends after some thousand events or some seconds; the next one continues there.
     """
     findings = Findings(state.open, settings.grace_hours)
     position, seen = _take_events(instance, state, findings)
@@ -44,7 +44,7 @@ def look(
 
 def _take_events(instance: dg.DagsterInstance, state: State, findings: Findings) -> tuple[int, tuple[int, ...]]:
     """The new position, and the ids seen shortly before it."""
-    # where the newest events were deleted, SQLite gives their ids out once more
+    # SQLite reuses the ids of the newest events if they are deleted
     position = min(state.position, newest_event_id(instance))
     seen = {event_id for event_id in state.seen if event_id <= position}
     began = monotonic()
@@ -54,7 +54,7 @@ def _take_events(instance: dg.DagsterInstance, state: State, findings: Findings)
             findings.take(event)
         seen.add(event_id)
         position = max(position, event_id)
-        if count == _EVENTS_A_LOOK or monotonic() - began > _SECONDS_A_LOOK:
+        if count == _EVENTS_PER_LOOK or monotonic() - began > _SECONDS_PER_LOOK:
             break
     return position, tuple(sorted(event_id for event_id in seen if event_id > position - _OVERLAP))
 
@@ -71,7 +71,7 @@ def _take_deadlines(instance: dg.DagsterInstance, settings: Settings, now: datet
 
 
 def _due(settings: Settings, now: datetime) -> Mapping[str, datetime]:
-    """Of the newest complete days those whose deadline has passed, with it, oldest first."""
+    """The deadlines that have passed of the newest complete days, by day, oldest first."""
     days = (now.date() - timedelta(days=ago) for ago in range(settings.late_days, 0, -1))
     deadlines = {day.isoformat(): _deadline(settings, day) for day in days if day >= settings.start_date}
     return {day: deadline for day, deadline in deadlines.items() if deadline <= now}
@@ -79,5 +79,5 @@ def _due(settings: Settings, now: datetime) -> Mapping[str, datetime]:
 
 def _deadline(settings: Settings, day: date) -> datetime:
     end = datetime.combine(day + timedelta(days=1), time(), UTC)
-    # no run can be asked to have ended before it is due
+    # the deadline cannot be before the run is due
     return max(end + timedelta(hours=settings.deadline_hours), due_at(day, settings.grace_hours))

@@ -1,4 +1,4 @@
-"""What one look at the instance leaves to the next. It is the sensor's cursor."""
+"""What carries over from one tick of the alert sensor to the next: its cursor."""
 
 import zlib
 from base64 import b64decode, b64encode
@@ -10,7 +10,7 @@ import msgspec
 from audit_pipeline.errors import AuditPipelineError
 from audit_pipeline.orchestration.alerts.alert import Alert, Kind, Severity
 
-__all__ = ["Finding", "Owed", "State", "UnreadableStateError", "decode", "encode"]
+__all__ = ["Finding", "State", "Undelivered", "UnreadableStateError", "decode", "encode"]
 
 _VERSION: Final = 1
 
@@ -20,10 +20,10 @@ class UnreadableStateError(AuditPipelineError):
 
 
 class Finding(msgspec.Struct, frozen=True, array_like=True):
-    """Something wrong that was told and is not over.
+    """Something wrong that was reported and has not recovered.
 
-    ``subject`` tells findings of the same kind and partition apart. ``since`` is the id of the event that opened it,
-    0 for a missed deadline, which no event tells. ``awaits`` is the asset or check whose next event for the partition
+    ``subject`` distinguishes findings of the same kind and partition. ``since`` is the id of the event that opened it,
+    0 for a missed deadline, which has no event. ``awaits`` is the asset or check whose next event for the partition
     ends a failed run.
     """
 
@@ -39,15 +39,15 @@ class Finding(msgspec.Struct, frozen=True, array_like=True):
         return (self.kind, self.subject, self.partition)
 
 
-class Owed(msgspec.Struct, frozen=True):
-    """An alert, and the names of the channels that have not had it yet."""
+class Undelivered(msgspec.Struct, frozen=True):
+    """An alert, and the names of the channels that it has not reached yet."""
 
     alert: Alert
     channels: tuple[str, ...]
 
 
 class State(msgspec.Struct, frozen=True):
-    """``start`` and ``position`` are ids of events: where it all began, and up to where events were read.
+    """``start`` and ``position`` are event ids: after which the first tick began, and up to which events were read.
 
     ``seen`` are the ids read shortly before ``position``.
     """
@@ -56,13 +56,13 @@ class State(msgspec.Struct, frozen=True):
     position: int
     seen: tuple[int, ...] = ()
     open: tuple[Finding, ...] = ()
-    outbox: tuple[Owed, ...] = ()
+    outbox: tuple[Undelivered, ...] = ()
 
 
 class _Cursor(msgspec.Struct, frozen=True):
-    """A state as the UI shows it: in plain text what a person looks for, and the whole of it packed.
+    """A state as the UI shows it: a summary in plain text, and the whole state, compressed.
 
-    Dagster keeps the cursor of every tick for days, so that it must be small also when much is open.
+    Dagster keeps the cursor of every tick for days, so it has to be small even when much is open.
     """
 
     version: int
@@ -73,7 +73,7 @@ class _Cursor(msgspec.Struct, frozen=True):
 
 
 def encode(state: State) -> str:
-    waiting = Counter(channel for owed in state.outbox for channel in owed.channels)
+    waiting = Counter(channel for item in state.outbox for channel in item.channels)
     packed = b64encode(zlib.compress(msgspec.json.encode(state), 9)).decode()
     cursor = _Cursor(_VERSION, state.position, len(state.open), dict(sorted(waiting.items())), packed)
     return msgspec.json.encode(cursor).decode()

@@ -267,7 +267,7 @@ def test_five_hundred_failures_at_once_are_five_hundred_messages(deployment: Dep
 
 
 def test_what_is_too_much_for_one_look_is_told_by_the_next(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(look, "_EVENTS_A_LOOK", 25)
+    monkeypatch.setattr(look, "_EVENTS_PER_LOOK", 25)
     monkeypatch.setattr(event_log, "_PAGE", 10)
     for n in range(60):
         watch.evaluate(f"check_{n}")
@@ -276,7 +276,7 @@ def test_what_is_too_much_for_one_look_is_told_by_the_next(watch: Watch, monkeyp
 
 
 def test_a_look_that_takes_too_long_is_continued_by_the_next(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(look, "_SECONDS_A_LOOK", -1.0)
+    monkeypatch.setattr(look, "_SECONDS_PER_LOOK", -1.0)
     for n in range(3):
         watch.evaluate(f"check_{n}")
     assert [len(watch.tick()) for _ in range(4)] == [1, 1, 1, 0]
@@ -361,7 +361,7 @@ def test_a_day_that_a_check_holds_back_is_one_message_the_checks(watch: Watch, m
     assert alert.title == f"Check {CONSERVATION} failed for 2026-05-01"
     assert alert.run_id == result.run_id
     assert "is missing" in alert.text
-    assert "held back from the table" in alert.text
+    assert "The day is held back from the table." in alert.text
     watch.instance.run("2026-05-01")
     assert watch.tick() == []
 
@@ -379,7 +379,7 @@ def test_a_check_that_does_not_block_is_told_though_the_run_succeeds(watch: Watc
     assert watch.instance.run("2026-05-01").success
     (alert,) = [alert for alert in watch.tick() if HOUR_COVERAGE in alert.title]
     assert said([alert]) == [("open", "warn", "failed_check", "2026-05-01")]
-    assert "The day went on all the same." in alert.text
+    assert "The day is not held back from the table." in alert.text
 
 
 def test_a_failed_run_is_told_with_its_problem_and_recovers(watch: Watch) -> None:
@@ -682,7 +682,7 @@ def test_a_cursor_that_cannot_be_read_begins_anew_and_says_so(
     watch.cursor = cursor
     assert watch.tick() == []
     assert "the cursor cannot be read" in caplog.text
-    assert "begin anew" in caplog.text
+    assert "Alerts start over" in caplog.text
     watch.evaluate("after")
     assert [alert.title for alert in watch.tick()] == ["Check after failed for 2026-05-01"]
 

@@ -1,10 +1,9 @@
-"""The rules of the checks: what is looked at, and what it proves. No Dagster in them, only a verdict."""
+"""The conservation check: the files of a day hold every event and row that its manifest counts."""
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import date
 from itertools import groupby
 from typing import Final
 
@@ -14,36 +13,24 @@ import pyarrow.parquet as pq
 
 from audit_pipeline.contract.columns import QUARANTINE_SCHEMA, ROW_SCHEMA
 from audit_pipeline.errors import ConservationError
-from audit_pipeline.quality.verdict import Verdict
-from audit_pipeline.store.layout import QUARANTINE_PREFIX, delivery_hour_of, dt_prefix, file_owner
+from audit_pipeline.quality.verdicts import Verdict
+from audit_pipeline.store.layout import QUARANTINE_PREFIX, dt_prefix, file_owner
 from audit_pipeline.store.manifest import Manifest, OutputFile
 from audit_pipeline.store.objects import ObjectInfo, Store
 
-__all__ = ["check_conservation", "check_hour_coverage"]
+__all__ = ["check_conservation"]
 
 #: Files up to this size (bytes) are hashed; of larger ones the footer and two columns are read.
 _HASHED_BYTES: Final = 32 << 20
 
 
-def check_hour_coverage(partition: date, objects: Iterable[ObjectInfo]) -> Verdict:
-    """Whether each of the day's 24 delivery hours holds an object."""
-    hours = (delivery_hour_of(info.key) for info in objects)
-    covered = {hour.hour for hour in hours if hour.day == partition}
-    missing = sorted(set(range(24)) - covered)
-    description = f"no object in the hours {_spans(missing)} (UTC)" if missing else "all 24 hours hold objects"
-    numbers = {"hours_covered": len(covered), "hours_missing": len(missing)}
-    # a quiet hour is no error
-    return Verdict(not missing, description, numbers, severity="warn")
-
-
 def check_conservation(lake: Store, manifest: Manifest) -> Verdict:
     """Whether the store holds what the manifest says, event for event and row for row.
 
-    Nothing is taken from the manifest that the files can tell: they are listed, and their events, rows and records
-    counted anew.
+    The files are listed, and their events, rows and records counted again.
     """
-    found = _Census(lake, manifest)
-    found.take()
+    recount = _Recount(lake, manifest)
+    recount.run()
     events = manifest.events
     equation = (
         f"{events.read:,} events read = {events.kept:,} kept + {events.duplicate:,} duplicate + "
@@ -51,18 +38,20 @@ def check_conservation(lake: Store, manifest: Manifest) -> Verdict:
     )
     metadata = {
         "equation": equation,
-        "events_in_files": found.events,
-        "rows_in_files": found.rows,
+        "events_in_files": recount.events,
+        "rows_in_files": recount.rows,
         "rows_in_manifest": manifest.rows,
-        "records_in_quarantine": found.records,
-        "files_checked": found.files,
-        "files_hashed": found.hashed,
+        "records_in_quarantine": recount.records,
+        "files_checked": recount.files,
+        "files_hashed": recount.hashed,
         "run_of_manifest": manifest.run_id,
     }
-    problems = [*_arithmetic(manifest), *found.problems]
+    problems = [*_arithmetic(manifest), *recount.problems]
     if problems:
         return Verdict(False, "; ".join(problems), metadata | {"problems": problems})
-    return Verdict(True, f"{equation}; {found.rows:,} rows in {found.files:,} files", metadata)
+    return Verdict(
+        True, f"{equation}; {recount.rows:,} rows and {recount.records:,} records in {recount.files:,} files", metadata
+    )
 
 
 def _arithmetic(manifest: Manifest) -> list[str]:
@@ -73,7 +62,7 @@ def _arithmetic(manifest: Manifest) -> list[str]:
     return []
 
 
-class _Census:
+class _Recount:
     """What the files of one partition hold, counted from the files themselves."""
 
     def __init__(self, lake: Store, manifest: Manifest) -> None:
@@ -83,7 +72,7 @@ class _Census:
         self.problems: list[str] = []
         self._last_event: tuple[str, int] | None = None
 
-    def take(self) -> None:
+    def run(self) -> None:
         self._count_table()
         self._count_quarantine()
 
@@ -91,16 +80,16 @@ class _Census:
         manifest = self._manifest
         expected = {output.path: output for output in manifest.outputs}
         dates = {manifest.partition} | {output.dt for output in manifest.outputs}
-        found = self._owned_files(dt_prefix(dt) for dt in sorted(dates))
-        self._compare_names(expected, found)
-        outputs = (expected[path] for path in sorted(expected.keys() & found.keys()))
+        listed = self._owned_files(dt_prefix(dt) for dt in sorted(dates))
+        self._compare_names(expected, listed)
+        outputs = (expected[path] for path in sorted(expected.keys() & listed.keys()))
         for _, files in groupby(outputs, key=lambda output: (output.dt, output.source)):
-            # these are numbered in the order of their rows: an event may go on in the next one
+            # the files of a date and source are in the order of their rows: an event may continue in the next file
             self._last_event = None
             for output in files:
-                self._compare_bytes(output, found[output.path])
+                self._compare_bytes(output, listed[output.path])
                 with self._reading(output.path):
-                    self._count_file(output, found[output.path])
+                    self._count_file(output, listed[output.path])
         if self.events != manifest.events.kept:
             self.problems.append(f"the files hold {self.events:,} events, but {manifest.events.kept:,} were kept")
         if self.rows != manifest.rows:
@@ -115,7 +104,7 @@ class _Census:
             self._count_events(batch["Id"], batch["Timestamp"].cast(pa.int64()))
 
     def _count_events(self, ids: pa.Array, times: pa.Array) -> None:
-        """An event's rows stand together, one after the other."""
+        """Count the events of consecutive rows: the rows of an event follow one another."""
         if not len(ids):
             return
         changes = pc.or_(pc.not_equal(ids[1:], ids[:-1]), pc.not_equal(times[1:], times[:-1]))
@@ -125,25 +114,25 @@ class _Census:
 
     def _count_quarantine(self) -> None:
         quarantine, partition = self._manifest.quarantine, self._manifest.partition
-        found = self._owned_files([f"{QUARANTINE_PREFIX}/dt={partition}/"])
-        self._compare_names({quarantine.path} if quarantine.path else set(), found)
+        listed = self._owned_files([f"{QUARANTINE_PREFIX}/dt={partition}/"])
+        self._compare_names({quarantine.path} if quarantine.path else set(), listed)
         by_reason: Counter[str] = Counter()
-        for path, info in found.items():
+        for path, info in listed.items():
             with self._reading(path):
                 for batch in self._open(info, QUARANTINE_SCHEMA).iter_batches(columns=["Reason"]):
                     by_reason.update(batch["Reason"].to_pylist())
         self.records = by_reason.total()
         if by_reason != quarantine.by_reason:
-            told = ", ".join(f"{count:,} {reason}" for reason, count in sorted(by_reason.items())) or "nothing"
-            self.problems.append(f"the quarantine holds {told}, but {quarantine.records:,} records were counted")
+            held = ", ".join(f"{count:,} {reason}" for reason, count in sorted(by_reason.items())) or "nothing"
+            self.problems.append(f"the quarantine holds {held}, but {quarantine.records:,} records were counted")
 
     def _owned_files(self, prefixes: Iterable[str]) -> dict[str, ObjectInfo]:
         listed = (info for prefix in prefixes for info in self._lake.list(prefix.rstrip("/")))
         return {info.key: info for info in listed if file_owner(info.key) == self._manifest.partition}
 
-    def _compare_names(self, expected: Iterable[str], found: Iterable[str]) -> None:
-        self.problems += [f"{path} is missing" for path in sorted({*expected} - {*found})]
-        self.problems += [f"{path} is not in the manifest" for path in sorted({*found} - {*expected})]
+    def _compare_names(self, expected: Iterable[str], listed: Iterable[str]) -> None:
+        self.problems += [f"{path} is missing" for path in sorted({*expected} - {*listed})]
+        self.problems += [f"{path} is not in the manifest" for path in sorted({*listed} - {*expected})]
 
     def _compare_bytes(self, output: OutputFile, info: ObjectInfo) -> None:
         if info.size != output.size:
@@ -166,14 +155,3 @@ class _Census:
             yield
         except (pa.ArrowException, OSError) as error:
             self.problems.append(f"{path} cannot be read: {error}")
-
-
-def _spans(hours: Sequence[int]) -> str:
-    """Hours as a person lists them: ``0-3, 7``."""
-    spans: list[list[int]] = []
-    for hour in hours:
-        if spans and hour == spans[-1][-1] + 1:
-            spans[-1] = [spans[-1][0], hour]
-        else:
-            spans.append([hour])
-    return ", ".join("-".join(f"{hour:02}" for hour in span) for span in spans)
