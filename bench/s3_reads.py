@@ -18,7 +18,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from audit_pipeline.engines.plan import InputSplit, list_inputs, split_inputs
 from audit_pipeline.engines.spark.session import start_session
-from audit_pipeline.store.objects import open_store
+from audit_pipeline.store.objects import open_store, s3_endpoint
 from bench.cases import DAY
 
 #: Of the Hadoop that Spark 3.5 brings.
@@ -54,7 +54,7 @@ def _session(cores: int) -> SparkSession:
         "spark.jars.packages": _S3A,
         "spark.hadoop.fs.s3a.aws.credentials.provider": "com.amazonaws.auth.EnvironmentVariableCredentialsProvider",
     }
-    if endpoint := os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"):
+    if endpoint := s3_endpoint():
         config |= {"spark.hadoop.fs.s3a.endpoint": endpoint, "spark.hadoop.fs.s3a.path.style.access": "true"}
     return SparkSession.builder.config(map=config).getOrCreate()
 

@@ -20,7 +20,7 @@ from audit_pipeline.errors import SettingsError, StoreError
 from audit_pipeline.settings import QuerySettings
 from audit_pipeline.store.layout import QUARANTINE_PREFIX, TABLE_PREFIX
 from audit_pipeline.store.manifest import Manifest
-from audit_pipeline.store.objects import Store, open_store
+from audit_pipeline.store.objects import Store, open_store, s3_endpoint
 
 __all__ = ["DuckDBTable", "S3Secret", "connect", "create_view", "open_connection"]
 
@@ -207,7 +207,7 @@ class S3Secret:
         if given == self._given:
             return
         options = dict(zip(("KEY_ID", "SECRET", "SESSION_TOKEN"), given, strict=True)) | {"REGION": self._region}
-        if endpoint := os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"):
+        if endpoint := s3_endpoint():
             # stand-ins answer on a plain address, where a bucket cannot be part of the host name
             url = urlsplit(endpoint)
             options |= {"ENDPOINT": url.netloc, "URL_STYLE": "path", "USE_SSL": str(url.scheme == "https").lower()}

@@ -6,27 +6,20 @@ An event that lies in one of them must not be written again (design, part 5: Dup
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
-from typing import Final
+from datetime import date
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from audit_pipeline.engines.spill import TablePartition
+from audit_pipeline.epoch import day_of
 from audit_pipeline.store.layout import dt_prefix, file_owner, quarantine_path
 from audit_pipeline.store.objects import ObjectInfo, Store
 from audit_pipeline.transform.duplicates import EventKey
 from audit_pipeline.transform.rows import DECODED_SCHEMA, FIRST_OWN_SEQUENCE, digest_of
 
-__all__ = ["ExistingFile", "ExistingRun", "day_of", "find_existing_events", "list_existing_files", "read_existing_keys"]
-
-_EPOCH: Final = date(1970, 1, 1)
-
-
-def day_of(number: int) -> date:
-    """The date of a number of days since 1970."""
-    return _EPOCH + timedelta(days=number)
+__all__ = ["ExistingFile", "ExistingRun", "find_existing_events", "list_existing_files", "read_existing_keys"]
 
 
 @dataclass(frozen=True, slots=True)

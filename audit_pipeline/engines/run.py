@@ -7,7 +7,7 @@ look at other partitions' files before it, happen under the locks of the dates t
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -17,11 +17,12 @@ import pyarrow.parquet as pq
 from audit_pipeline import __version__
 from audit_pipeline.engines.commit import Staged, commit, paths_of_earlier_runs
 from audit_pipeline.engines.engine import Progress
-from audit_pipeline.engines.existing_files import ExistingFile, day_of, list_existing_files
+from audit_pipeline.engines.existing_files import ExistingFile, list_existing_files
 from audit_pipeline.engines.plan import list_inputs, refuse_vanished
 from audit_pipeline.engines.quarantining import quarantine_records, write_quarantine_file
 from audit_pipeline.engines.spill import scratch_folder
 from audit_pipeline.engines.writing import DataFile, Written
+from audit_pipeline.epoch import day_of, moment_of
 from audit_pipeline.errors import RawChangedError, SettingsError
 from audit_pipeline.settings import Settings
 from audit_pipeline.store.lake import LakeSettings, agree_on_lake_settings
@@ -45,7 +46,6 @@ __all__ = ["RunContext", "Transform", "execute_run"]
 
 #: How long a run waits for the commits of others that write under the same dates.
 _COMMIT_WAIT_SECONDS: Final = 900
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +171,8 @@ def _describe(partition: date, file: DataFile) -> OutputFile:
         rows=file.rows,
         size=file.size,
         sha256=file.sha256,
-        min_timestamp=_EPOCH + timedelta(milliseconds=file.times.first),
-        max_timestamp=_EPOCH + timedelta(milliseconds=file.times.last),
+        min_timestamp=moment_of(file.times.first),
+        max_timestamp=moment_of(file.times.last),
     )
 
 

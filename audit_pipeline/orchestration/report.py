@@ -1,6 +1,5 @@
 """What Dagster shows of a day: listings and manifests as metadata. Numbers stay numbers: Dagster plots them."""
 
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
@@ -13,7 +12,7 @@ from audit_pipeline.catalog import DayInTable
 from audit_pipeline.catalog.results import QueryStats
 from audit_pipeline.store.layout import DeliveryHour, delivery_hour_of, manifest_path
 from audit_pipeline.store.manifest import InputObject, Manifest
-from audit_pipeline.store.objects import ObjectInfo, Store
+from audit_pipeline.store.objects import ObjectInfo, Store, s3_endpoint
 
 __all__ = ["Metadata", "bar_chart", "describe_inventory", "describe_manifest", "describe_table", "markdown_table"]
 
@@ -154,7 +153,7 @@ def _linked(lake: Store, path: str) -> str:
 
 
 def _console_url(store: Store, key: str) -> str | None:
-    if store.root is not None or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"):
+    if store.root is not None or s3_endpoint():
         return None
     parts = urlsplit(store.url_of(key))
     kind = "buckets" if key.endswith("/") else "object"

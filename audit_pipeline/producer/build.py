@@ -14,6 +14,7 @@ from uuid import UUID
 
 from audit_pipeline.contract.source import SOURCE_PATTERN
 from audit_pipeline.contract.values import Action, ActorType
+from audit_pipeline.epoch import EPOCH
 from audit_pipeline.errors import SettingsError
 from audit_pipeline.producer.diff import only_changed
 from audit_pipeline.producer.encode import encode
@@ -31,7 +32,6 @@ _ACTOR_TYPES: Final = {ActorType.SERVICE: 0, ActorType.USER: 1, ActorType.CLIENT
 _PAST: Final = {Action.CREATE: "created", Action.UPDATE: "updated", Action.DELETE: "deleted"}
 #: PutEventsRequestEntry: "free-form string, with a maximum of 128 characters".
 _MAX_DETAIL_TYPE: Final = 128
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class EventBuilder:
@@ -199,6 +199,6 @@ def _time(given: datetime | None) -> datetime:
         raise UnfitValueError(("time",), f"{time} has no offset: say which time zone is meant")
     time = time.astimezone(UTC).replace(microsecond=0)
     # the pipeline keeps no event that is dated more than a day after its delivery
-    if time < _EPOCH or time.date() > now.date() + timedelta(days=1):
+    if time < EPOCH or time.date() > now.date() + timedelta(days=1):
         raise UnfitValueError(("time",), f"{time} is before 1970 or more than a day from now")
     return time

@@ -9,11 +9,12 @@ import binascii
 import hashlib
 import hmac
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from typing import Final
 
 import msgspec
 
+from audit_pipeline.epoch import moment_of
 from audit_pipeline.query.errors import CursorError
 from audit_pipeline.query.query import AuditLogQuery
 
@@ -83,7 +84,7 @@ class CursorCodec:
 
 def _date_of(epoch_ms: int) -> date:
     try:
-        return date(1970, 1, 1) + timedelta(milliseconds=epoch_ms)
+        return moment_of(epoch_ms).date()
     except OverflowError as error:
         raise CursorError("is damaged: pass it on as it came") from error
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any
 
 import msgspec
 import pyarrow as pa
 
 from audit_pipeline.catalog.results import QueryStats
+from audit_pipeline.epoch import epoch_ms
 from audit_pipeline.query.cursor import Position
 from audit_pipeline.query.differences import Difference
 from audit_pipeline.query.sql import COLUMNS
@@ -67,8 +68,7 @@ def items_of(table: pa.Table) -> Iterator[AuditLogItem]:
 
 
 def position_of(item: AuditLogItem) -> Position:
-    since = item.timestamp - datetime(1970, 1, 1, tzinfo=UTC)
-    return Position(since // timedelta(milliseconds=1), item.id, item.source, item.entity_index)
+    return Position(epoch_ms(item.timestamp), item.id, item.source, item.entity_index)
 
 
 def _item(values: tuple[Any, ...]) -> AuditLogItem:

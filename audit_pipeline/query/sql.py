@@ -11,12 +11,13 @@ One builder serves DuckDB, Athena and Trino, whose dialects sqlglot writes out o
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Final, Literal
 
 from sqlglot import exp
 
 from audit_pipeline.contract.columns import PARTITION_COLUMNS, ROW_SCHEMA
+from audit_pipeline.epoch import DAY_MS, day_number, moment_of
 from audit_pipeline.query.cursor import Position
 from audit_pipeline.query.query import AuditLogQuery
 from audit_pipeline.query.values import Order, PageDirection
@@ -29,8 +30,6 @@ Dialect = Literal["duckdb", "athena", "trino"]
 COLUMNS: Final = (*ROW_SCHEMA.names, *PARTITION_COLUMNS)
 
 _KEY: Final = ("Timestamp", "Id", "source", "EntityIndex")
-_DAY_MS: Final = 86_400_000
-_EPOCH: Final = date(1970, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +41,11 @@ class Span:
 
     @classmethod
     def of_days(cls, first: date, end: date) -> "Span":
-        return cls(*((day - _EPOCH) // timedelta(milliseconds=1) for day in (first, end)))
+        return cls(day_number(first) * DAY_MS, day_number(end) * DAY_MS)
 
     @property
     def days(self) -> list[date]:
-        first, last = _utc(self.start).date(), _utc(self.end - 1).date()
+        first, last = moment_of(self.start).date(), moment_of(self.end - 1).date()
         return [first + timedelta(days=n) for n in range((last - first).days + 1)]
 
 
@@ -128,7 +127,7 @@ class _Parameters:
         return exp.paren(exp.DPipe(this=first, expression=second), copy=False)
 
     def timestamp(self, epoch_ms: int) -> exp.Expr:
-        text = _utc(epoch_ms).replace(tzinfo=None).isoformat(" ", "milliseconds")
+        text = moment_of(epoch_ms).replace(tzinfo=None).isoformat(" ", "milliseconds")
         kind = exp.DataType.build("timestamp(3)", dialect="trino")
         return exp.Cast(this=self._add(text), to=kind)
 
@@ -153,9 +152,9 @@ def _partitions(span: Span, sources: Sequence[str], values: _Parameters) -> list
         exp.LTE(this=_column("dt"), expression=values.text(days[-1].isoformat())),
         values.one_of("source", sources),
     ]
-    if span.start % _DAY_MS:
+    if span.start % DAY_MS:
         found.append(exp.GTE(this=_column("Timestamp"), expression=values.timestamp(span.start)))
-    if span.end % _DAY_MS:
+    if span.end % DAY_MS:
         found.append(exp.LT(this=_column("Timestamp"), expression=values.timestamp(span.end)))
     return found
 
@@ -232,7 +231,3 @@ def _beyond(position: Position, descending: bool, values: _Parameters) -> exp.Ex
 
 def _column(name: str) -> exp.Column:
     return exp.column(name, quoted=True)
-
-
-def _utc(epoch_ms: int) -> datetime:
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=epoch_ms)

@@ -28,7 +28,7 @@ from obstore.store import LocalStore, S3Store
 
 from audit_pipeline.errors import RawChangedError, SettingsError, StoreError
 
-__all__ = ["ObjectInfo", "Store", "open_store"]
+__all__ = ["ObjectInfo", "Store", "open_store", "s3_endpoint"]
 
 #: Requests in flight while a day's objects are read; a day at a low event rate is 1,440 small objects.
 _READ_CONCURRENCY: Final = 32
@@ -271,6 +271,17 @@ def open_store(url: str, *, create: bool = False) -> Store:
     return Store(url=f"file://{root}", _inner=inner, root=root)
 
 
+def s3_endpoint() -> str | None:
+    """The URL of another S3 than AWS's, from ``AWS_ENDPOINT_URL_S3`` or ``AWS_ENDPOINT_URL``, as boto3 reads them.
+
+    :class:`SettingsError` where it is not an http:// or https:// URL.
+    """
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if endpoint and not re.fullmatch(r"https?://[^\s/?#]+(/\S*)?", endpoint):
+        raise SettingsError(f"AWS_ENDPOINT_URL is not an http:// or https:// URL: {endpoint!r}")
+    return endpoint
+
+
 def _credential_provider(url: str) -> Any:
     """What boto3's chain finds: profiles, and the roles of ECS, EC2 and Glue. None where the environment has the keys.
 
@@ -294,9 +305,7 @@ def _open_s3(url: str) -> Store:
     parts = urlsplit(url)
     if not parts.netloc:
         raise SettingsError(f"{url!r} names no bucket: give s3://bucket/prefix")
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    if endpoint and not re.fullmatch(r"https?://[^\s/?#]+(/\S*)?", endpoint):
-        raise SettingsError(f"AWS_ENDPOINT_URL is no http:// or https:// URL: {endpoint!r}")
+    endpoint = s3_endpoint()
     config: Any = {}
     if endpoint:
         # stand-ins answer on a plain address, where a bucket cannot be part of the host name

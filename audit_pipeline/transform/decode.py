@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from audit_pipeline.epoch import DAY_MS
 from audit_pipeline.store.layout import delivery_hour_of
 from audit_pipeline.transform import fast, texts
 from audit_pipeline.transform.exact import Exploded, explode
@@ -25,7 +26,7 @@ from audit_pipeline.transform.rows import (
     SEQUENCE_SHIFT,
     digest_of,
 )
-from audit_pipeline.transform.times import DAY_MS, epochs_ms
+from audit_pipeline.transform.times import parse_times
 
 __all__ = ["Counts", "Decoded", "RawObject", "decode", "decode_batches", "find_texts"]
 
@@ -214,7 +215,7 @@ class _ObjectDecoder:
             return False
         if not events:
             return True
-        epochs = epochs_ms([event.time for event in events])
+        epochs = parse_times([event.time for event in events])
         if None in epochs:
             return False
         times = np.array(epochs, np.int64)

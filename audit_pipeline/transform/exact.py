@@ -12,8 +12,9 @@ import msgspec
 from msgspec import Raw
 
 from audit_pipeline.contract.source import SOURCE_PATTERN
+from audit_pipeline.epoch import DAY_MS
 from audit_pipeline.transform.ownership import OwnedDates
-from audit_pipeline.transform.times import DAY_MS, epoch_ms
+from audit_pipeline.transform.times import parse_time
 
 __all__ = ["BadEntity", "Exploded", "actor_type", "explode", "is_safe_source"]
 
@@ -98,7 +99,7 @@ def _identify(found: Exploded, envelope: Mapping[str, Raw]) -> None:
     """What can be told of an event even where something is wrong with it: its id, its source and its time."""
     found.source = _string(envelope.get("source"))
     time = _string(envelope.get("time"))
-    found.time = None if time is None else epoch_ms(time)
+    found.time = None if time is None else parse_time(time)
     detail = envelope.get("detail")
     own_id = _string(_OBJECT.decode(detail).get("event_id")) if detail and _is(detail, "{") else None
     found.event_id = own_id or _string(envelope.get("id")) or None

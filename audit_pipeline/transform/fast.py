@@ -14,9 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 from msgspec import Meta, Raw, Struct
 
+from audit_pipeline.epoch import DAY_MS
 from audit_pipeline.transform.exact import actor_type, is_safe_source
 from audit_pipeline.transform.rows import DECODED_SCHEMA
-from audit_pipeline.transform.times import DAY_MS
 
 __all__ = ["Event", "has_safe_sources", "read_events", "to_table"]
 

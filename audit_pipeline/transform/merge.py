@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from audit_pipeline.transform.times import DAY_MS
+from audit_pipeline.epoch import DAY_MS
 
 __all__ = ["Key", "SortedBatch", "SortedRun", "batches_of", "merge", "merge_batches", "sort_by_partition"]
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import date
 
+from audit_pipeline.epoch import day_number
 from audit_pipeline.store.layout import DeliveryHour
-from audit_pipeline.transform.times import day_number
 
 __all__ = ["OwnedDates", "Scope"]
 

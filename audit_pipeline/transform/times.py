@@ -1,26 +1,20 @@
-"""RFC 3339 times to milliseconds since 1970 (UTC)."""
+"""RFC 3339 times, as they stand in events, to milliseconds since 1970 (UTC)."""
 
 import re
 from collections.abc import Sequence
 from datetime import date
 from typing import Final
 
-__all__ = ["DAY_MS", "day_number", "epoch_ms", "epochs_ms"]
+from audit_pipeline.epoch import DAY_MS, day_number
 
-DAY_MS: Final = 86_400_000
+__all__ = ["parse_time", "parse_times"]
 
 _TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII)
-_EPOCH: Final = date(1970, 1, 1).toordinal()
 _DAYS_IN_400_YEARS: Final = 146_097
 
 
-def day_number(day: date) -> int:
-    """Days since 1970-01-01."""
-    return day.toordinal() - _EPOCH
-
-
-def epoch_ms(text: str) -> int | None:
-    """Milliseconds since 1970 of an RFC 3339 time with an offset, further digits cut off; None where it is none.
+def parse_time(text: str) -> int | None:
+    """Milliseconds since 1970 of an RFC 3339 time with an offset, further digits cut off; None for any other text.
 
     A leap second (``:60``) is None too: the table's timestamps cannot tell it from the next second.
     """
@@ -33,7 +27,7 @@ def epoch_ms(text: str) -> int | None:
         return None
     try:
         # the calendar repeats every 400 years; date itself knows no year 0
-        ordinal = date(2000 + year % 400, month, day).toordinal() + (year // 400 - 5) * _DAYS_IN_400_YEARS
+        days = day_number(date(2000 + year % 400, month, day)) + (year // 400 - 5) * _DAYS_IN_400_YEARS
     except ValueError:
         return None
     minutes = hour * 60 + minute
@@ -41,18 +35,18 @@ def epoch_ms(text: str) -> int | None:
         offset = int(offset_hours) * 60 + int(offset_minutes)
         minutes += offset if sign == "-" else -offset
     milliseconds = int(fraction[:3].ljust(3, "0")) if fraction else 0
-    return (ordinal - _EPOCH) * DAY_MS + (minutes * 60 + second) * 1000 + milliseconds
+    return days * DAY_MS + (minutes * 60 + second) * 1000 + milliseconds
 
 
-def epochs_ms(texts: Sequence[str]) -> list[int | None]:
-    """:func:`epoch_ms` of many times.
+def parse_times(texts: Sequence[str]) -> list[int | None]:
+    """Milliseconds since 1970 of many RFC 3339 times with an offset; None for each text that is not one.
 
     A time is the sum of its minute, its second and its rest, whose few different values are remembered.
     """
     try:
         return [_minutes[t[:16]] + _seconds[t[16:19]] + _rests[t[19:]] for t in texts]
     except _NoTimeError:
-        return [epoch_ms(text) for text in texts]
+        return [parse_time(text) for text in texts]
 
 
 class _NoTimeError(Exception):
@@ -68,7 +62,7 @@ class _Part(dict[str, int]):
         self._template = template
 
     def __missing__(self, part: str) -> int:
-        milliseconds = epoch_ms(self._template.format(part))
+        milliseconds = parse_time(self._template.format(part))
         if milliseconds is None:
             raise _NoTimeError
         if len(self) >= self._SIZE:

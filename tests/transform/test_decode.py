@@ -13,7 +13,7 @@ from audit_pipeline.simulate import Shares, raw_objects
 from audit_pipeline.transform import fast, texts
 from audit_pipeline.transform.decode import Decoded, RawObject, decode, find_texts
 from audit_pipeline.transform.ownership import Scope
-from audit_pipeline.transform.times import epoch_ms, epochs_ms
+from audit_pipeline.transform.times import parse_time, parse_times
 from tests.support.event_texts import deliveries
 from tests.support.lake import DAY1, entity, event, key
 
@@ -130,4 +130,4 @@ PLAIN_TIMES = r"(19|20)\d\d-(0[1-9]|1[0-2])-[0-2]\dT[01]\d:[0-5]\d:[0-5]\d(\.\d{
 @given(st.lists(st.from_regex(PLAIN_TIMES, fullmatch=True), min_size=1), st.from_regex(NEARLY_TIMES, fullmatch=True))
 def test_many_times_at_once_are_read_as_each_by_itself(plain: list[str], nearly: str) -> None:
     for times in (plain, [*plain, nearly], [nearly]):
-        assert epochs_ms(times) == [epoch_ms(time) for time in times]
+        assert parse_times(times) == [parse_time(time) for time in times]

@@ -29,10 +29,11 @@ from audit_pipeline.engines.engine import Progress
 from audit_pipeline.engines.glue.arguments import JobRequest
 from audit_pipeline.engines.glue.log import JobLog
 from audit_pipeline.engines.glue.progress import read_progress
-from audit_pipeline.engines.glue.runs import JobRun, JobRuns, growing
+from audit_pipeline.engines.glue.runs import JobRun, JobRuns
 from audit_pipeline.engines.glue.sizing import workers_for
 from audit_pipeline.engines.plan import list_inputs, refuse_vanished
 from audit_pipeline.errors import GlueJobError
+from audit_pipeline.retrying import growing
 from audit_pipeline.settings import Settings
 from audit_pipeline.store.changes import fingerprint
 from audit_pipeline.store.lake import read_lake_settings
@@ -107,7 +108,8 @@ class GlueEngine:
         deadline = time.monotonic() + self.timeout_minutes * 60 + self.queue_seconds
         log: JobLog | None = None
         state = ""
-        for pause in growing(min(1.0, self.poll_seconds), 1.5, self.poll_seconds):
+        pauses = growing(1.0, 1.5, self.poll_seconds)
+        while True:
             job_run = self._runs.look(job_run.id)
             if job_run.state != state:
                 state = job_run.state
@@ -125,8 +127,7 @@ class GlueEngine:
                     f"{self.timeout_minutes} minutes and the time to get workers: it is being stopped; look at it in "
                     f"Glue and run the partition again"
                 )
-            time.sleep(pause)
-        raise AssertionError("the looks never end")
+            time.sleep(next(pauses))
 
 
 class _EndedError(Exception):

@@ -1,9 +1,8 @@
 """The runs of one Glue job: found, started, looked at and stopped, with retries where Glue does not answer."""
 
 import logging
-import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -14,19 +13,20 @@ from audit_pipeline.aws import aws_errors
 from audit_pipeline.engines.glue.arguments import JobRequest, run_id_of
 from audit_pipeline.engines.glue.sizing import Workers
 from audit_pipeline.errors import GlueJobError
+from audit_pipeline.retrying import growing, jittered, retry
 
 if TYPE_CHECKING:
     from mypy_boto3_glue import GlueClient
 
-__all__ = ["JobRun", "JobRuns", "growing"]
+__all__ = ["JobRun", "JobRuns"]
 
 _log = logging.getLogger(__name__)
 
 _UNDER_WAY: Final = frozenset({"STARTING", "RUNNING", "WAITING"})
 _ENDED: Final = frozenset({"SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT", "ERROR", "EXPIRED"})
 
-#: What a later attempt may be spared. A connection that broke, and what Glue answers with 5xx, are too.
-_PASSING: Final = frozenset(
+#: Errors after which a later attempt may succeed; so may one after a broken connection or an answer with 5xx.
+_TRANSIENT: Final = frozenset(
     {
         "InternalServiceException",
         "OperationTimeoutException",
@@ -40,8 +40,8 @@ _PASSING: Final = frozenset(
 #: There is no room for another run now: of this job (MaxConcurrentRuns), or in the account.
 _FULL: Final = frozenset({"ConcurrentRunsExceededException", "ResourceNumberLimitExceededException"})
 
-#: Seconds to go on asking where Glue does not answer.
-_ASKING_SECONDS: Final = 300.0
+#: How long a request is retried, in seconds.
+_RETRY_SECONDS: Final = 300.0
 #: Seconds to wait for room for a run.
 _ROOM_SECONDS: Final = 1800.0
 #: Seconds for a stop to be taken and then to take effect: whoever has stopped us does not wait for long.
@@ -86,7 +86,8 @@ class JobRuns:
         partition that is just being stopped is waited for: it holds the partition's lock.
         """
         deadline = time.monotonic() + _ROOM_SECONDS
-        for pause in growing(self._first_pause, 2.0, 30.0):
+        pauses = growing(self._first_pause, 2.0, 30.0)
+        while True:
             found = self._of_partition(request)
             for run in found:
                 if run.state in _UNDER_WAY and request.is_same_work(run.arguments):
@@ -96,17 +97,16 @@ class JobRuns:
                 try:
                     return self._start(request, workers, timeout_minutes)
                 except (ClientError, HTTPClientError) as error:
-                    if time.monotonic() > deadline or not (_is_passing(error) or _code_of(error) in _FULL):
+                    if time.monotonic() > deadline or not (_is_transient(error) or _code_of(error) in _FULL):
                         raise
-                    why = _told(error)
+                    why = _in_one_line(error)
             if time.monotonic() > deadline:
                 raise GlueJobError(f"Glue job {self.job} had no room for partition {request.partition}: {why}")
             _log.info("Glue job %s cannot start on %s yet: %s", self.job, request.partition, why)
-            time.sleep(pause * random.uniform(0.5, 1))
-        raise AssertionError("the attempts never end")
+            time.sleep(jittered(next(pauses)))
 
     def look(self, run_id: str) -> JobRun:
-        answer = self._patiently(lambda: self._client.get_job_run(JobName=self.job, RunId=run_id), _ASKING_SECONDS)
+        answer = self._retry(lambda: self._client.get_job_run(JobName=self.job, RunId=run_id), _RETRY_SECONDS)
         return _job_run(answer["JobRun"])
 
     def stop(self, request: JobRequest) -> None:
@@ -124,7 +124,7 @@ class JobRuns:
         page: dict[str, Any] = {"JobName": self.job, "MaxResults": _PAGE}
         found: list[JobRun] = []
         while True:
-            answer = self._patiently(partial(self._client.get_job_runs, **page), _ASKING_SECONDS)
+            answer = self._retry(partial(self._client.get_job_runs, **page), _RETRY_SECONDS)
             runs = map(_job_run, answer["JobRuns"])
             found += [run for run in runs if not run.has_ended and request.is_same_partition(run.arguments)]
             if not answer.get("NextToken"):
@@ -147,12 +147,13 @@ class JobRuns:
         return JobRun(answer["JobRunId"], "STARTING", arguments, "", "", None)
 
     def _stop(self, run: JobRun) -> None:
-        answer = self._patiently(
+        answer = self._retry(
             lambda: self._client.batch_stop_job_run(JobName=self.job, JobRunIds=[run.id]), _STOPPING_SECONDS
         )
         refused = [error["ErrorDetail"]["ErrorMessage"] for error in answer.get("Errors", ()) if "ErrorDetail" in error]
         deadline = time.monotonic() + _STOPPING_SECONDS
-        for pause in growing(self._first_pause, 1.5, 5.0):
+        pauses = growing(self._first_pause, 1.5, 5.0)
+        while True:
             now = self.look(run.id)
             if now.has_ended:
                 _log.info("Glue job %s: run %s is %s", self.job, run.id, now.state)
@@ -163,51 +164,33 @@ class JobRuns:
             if time.monotonic() > deadline:
                 _log.warning("Glue job %s: run %s is still %s", self.job, run.id, now.state)
                 return
-            time.sleep(pause)
+            time.sleep(next(pauses))
 
-    def _patiently(self, ask: Callable[[], Any], seconds: float) -> Any:
-        """The answer, where Glue gives one in time."""
-        deadline = time.monotonic() + seconds
-        for pause in growing(self._first_pause, 2.0, 20.0):
-            try:
-                return ask()
-            except (ClientError, HTTPClientError) as error:
-                if not _is_passing(error) or time.monotonic() > deadline:
-                    raise
-            # of many that were refused at once, each comes back at another time
-            time.sleep(pause * random.uniform(0.5, 1))
-        raise AssertionError("the attempts never end")
+    def _retry(self, request: Callable[[], Any], seconds: float) -> Any:
+        return retry(request, _is_transient, growing(self._first_pause, 2.0, 20.0), seconds=seconds)
 
 
-def growing(first: float, factor: float, last: float) -> Iterator[float]:
-    """Seconds: the first, and each time ``factor`` more, up to the last."""
-    seconds = min(first, last)
-    while True:
-        yield seconds
-        seconds = min(seconds * factor, last)
-
-
-def _job_run(told: Mapping[str, Any]) -> JobRun:
+def _job_run(details: Mapping[str, Any]) -> JobRun:
     return JobRun(
-        id=told["Id"],
-        state=told["JobRunState"],
-        arguments=told.get("Arguments", {}),
-        message=" ".join((told.get("ErrorMessage") or told.get("StateDetail") or "").split()),
-        log_group=told.get("LogGroupName", ""),
-        dpu_seconds=told.get("DPUSeconds"),
+        id=details["Id"],
+        state=details["JobRunState"],
+        arguments=details.get("Arguments", {}),
+        message=_in_one_line(details.get("ErrorMessage") or details.get("StateDetail") or ""),
+        log_group=details.get("LogGroupName", ""),
+        dpu_seconds=details.get("DPUSeconds"),
     )
 
 
-def _is_passing(error: ClientError | HTTPClientError) -> bool:
-    if isinstance(error, HTTPClientError):
-        return True
+def _is_transient(error: Exception) -> bool:
+    if not isinstance(error, ClientError):
+        return isinstance(error, HTTPClientError)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return _code_of(error) in _PASSING or status >= 500
+    return _code_of(error) in _TRANSIENT or status >= 500
 
 
-def _code_of(error: ClientError | HTTPClientError) -> str:
+def _code_of(error: Exception) -> str:
     return error.response.get("Error", {}).get("Code", "") if isinstance(error, ClientError) else ""
 
 
-def _told(error: ClientError | HTTPClientError) -> str:
-    return " ".join(str(error).split())
+def _in_one_line(text: object) -> str:
+    return " ".join(str(text).split())
