@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic.config import JsonDict
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from audit_pipeline.errors import SettingsError
@@ -14,6 +15,9 @@ __all__ = ["QuerySettings", "Settings", "glue_job_of", "load_query_settings", "l
 
 #: Names that Glue, Athena and Trino take as they are, without quotes and in any case.
 _NAME: Final = "^[a-z][a-z0-9_]{0,127}$"
+
+#: Of fields that most installations leave alone; docs/operate/settings.md lists them apart.
+_TUNING: Final[JsonDict] = {"group": "tuning"}
 
 _AnySettings = TypeVar("_AnySettings", bound="QuerySettings")
 
@@ -27,7 +31,7 @@ class QuerySettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="AUDIT_", env_file=".env", extra="ignore", frozen=True)
 
-    lake_url: str = Field(min_length=1, description="where the table, the quarantine and the manifests live")
+    lake_url: str = Field(min_length=1, description="where table, quarantine and manifests are")
     query_backend: Literal["duckdb", "athena", "trino"] = Field(
         default="duckdb", description="what answers queries, and where the table is defined"
     )
@@ -39,16 +43,27 @@ class QuerySettings(BaseSettings):
     )
     trino_url: str | None = Field(default=None, description="Trino server and catalog, https://user@host:port/catalog")
     query_max_days: int = Field(default=7, ge=1, le=36600, description="days that one query may span")
-    query_max_limit: int = Field(default=1000, ge=1, le=100_000, description="rows that one page may have")
+    query_max_limit: int = Field(
+        default=1000, ge=1, le=100_000, description="rows that one page may have", json_schema_extra=_TUNING
+    )
     cursor_key: SecretStr | None = Field(default=None, description="secret that signs cursors (default: unsigned)")
     memory_mb: int = Field(
-        default=1024, ge=256, description="MiB that a run may use, over all its processes, besides one raw object"
+        default=1024,
+        ge=256,
+        description="MiB that a run or a query may use, over all its processes, besides one raw object",
+        json_schema_extra=_TUNING,
     )
     workers: int = Field(
-        default_factory=lambda: os.cpu_count() or 1, ge=1, le=256, description="worker processes for a large day"
+        default_factory=lambda: os.cpu_count() or 1,
+        ge=1,
+        le=256,
+        description="worker processes for a large day, threads of a query (default: the cores)",
+        json_schema_extra=_TUNING,
     )
     scratch_dir: Path | None = Field(
-        default=None, description="folder for what a run spills (default: the system's temporary folder)"
+        default=None,
+        description="folder for what a run or a query spills (default: the system's temporary folder)",
+        json_schema_extra=_TUNING,
     )
 
 
@@ -64,22 +79,58 @@ class Settings(QuerySettings):
     grace_hours: int = Field(
         default=1, ge=0, le=23, description="hours of the next delivery day that still belong to a partition"
     )
-    days_per_run: int = Field(default=1, ge=1, le=366, description="days that one Dagster run of a backfill handles")
+    days_per_run: int = Field(
+        default=1,
+        ge=1,
+        le=366,
+        description="days that one Dagster run of a backfill handles",
+        json_schema_extra=_TUNING,
+    )
     quality_suite: Path | None = Field(
         default=None, description="file (.yaml or .py) with expectations of your own (default: only the built-in ones)"
     )
     quarantine_warn_share: float = Field(
-        default=0.01, ge=0, le=1, description="share of a day's events in quarantine above which its check warns"
+        default=0.01,
+        ge=0,
+        le=1,
+        description="share of a day's events in quarantine above which its check warns",
+        json_schema_extra=_TUNING,
     )
     quarantine_error_share: float = Field(
-        default=0.5, ge=0, le=1, description="share of a day's events in quarantine above which its table is held back"
+        default=0.5,
+        ge=0,
+        le=1,
+        description="share of a day's events in quarantine above which its table is held back",
+        json_schema_extra=_TUNING,
     )
-    late_days: int = Field(default=3, ge=1, le=366, description="newest days that are watched for late files all day")
-    late_sweep_days: int = Field(default=30, ge=1, le=3660, description="newest days that are looked at once a day")
+    late_days: int = Field(
+        default=3,
+        ge=1,
+        le=366,
+        description="newest days that are watched for late files all day",
+        json_schema_extra=_TUNING,
+    )
+    late_sweep_days: int = Field(
+        default=30,
+        ge=1,
+        le=3660,
+        description="newest days that are checked for late files once a day",
+        json_schema_extra=_TUNING,
+    )
     late_settle_minutes: int = Field(
-        default=5, ge=0, le=1440, description="minutes without a further file before a late one makes its day run again"
+        default=5,
+        ge=0,
+        le=1440,
+        description="minutes without a further file before a late one makes its day run again",
+        json_schema_extra=_TUNING,
     )
-    late_max_runs: int = Field(default=5, ge=1, le=100, description="runs that one look at late files may ask for")
+    late_max_runs: int = Field(
+        default=5,
+        ge=1,
+        le=100,
+        description="runs that the late-file sensor may request at a time",
+        json_schema_extra=_TUNING,
+    )
     deadline_hours: int = Field(
         default=6, ge=1, le=720, description="hours after its end (UTC) by which a day must be in the table"
     )

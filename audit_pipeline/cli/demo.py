@@ -1,21 +1,29 @@
-"""``demo``: a week of simulated traffic, materialized and looked at, in one folder."""
+"""``demo``: a week of simulated traffic with one bad day, materialized and queried, in one folder."""
 
-from datetime import date, timedelta
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
+from rich.console import Console
 
 from audit_pipeline.cli.options import OptionalLast
 from audit_pipeline.cli.output import stdout_console
 
 if TYPE_CHECKING:
     from audit_pipeline.cli.sandbox import Sandbox
+    from audit_pipeline.orchestration.launch import DayResult
     from audit_pipeline.settings import Settings
+    from audit_pipeline.simulate import Incident, Shares
 
 __all__ = ["demo"]
 
-_LAST_CHANGES: Final = 8
+_LAST_CHANGES: Final = 5
+#: Days from the sandbox's first to its bad day: in the middle of a week, with good days before and after.
+_BAD_DAY: Final = 3
+#: Not midnight's: the day before reads the first hour as its grace hour, and would be bad too.
+_BAD_HOURS: Final = range(8, 20)
 
 
 def demo(
@@ -27,8 +35,9 @@ def demo(
 ) -> None:
     """Simulate a week up to yesterday, materialize it through Dagster, and show what came out.
 
-    It needs no settings: raw, lake and Dagster's storage lie in the folder, and its file `env` has the settings for
-    other commands. Run again, it runs the same days again, or adds the days since.
+    The fourth day is bad on purpose: a check holds it back. It needs no settings: raw, lake and Dagster's storage lie
+    in the folder, and its file `env` has the settings for other commands. Run again, it runs the same days again, or
+    adds the days since. Exit code 0 means that only the bad day failed.
     """
     from audit_pipeline.cli.days import yesterday
     from audit_pipeline.cli.materialize import exit_code_of_days, run_days
@@ -41,45 +50,96 @@ def demo(
         raise typer.BadParameter(f"--to {last} is not over yet (UTC)")
     first = last - timedelta(days=days - 1)
     sandbox = Sandbox.prepare(folder, first=first, events_per_day=events_per_day, seed=seed)
+    bad_day = sandbox.start_date + timedelta(days=_BAD_DAY)
+    console = stdout_console()
     with environment(sandbox.variables()):
         settings = load_settings()
-        write_raw(settings, first, last, events_per_day, seed)
+        write_raw(settings, first, last, events_per_day, seed, shares=_shares(), incident=_incident(bad_day))
         results = run_days(settings, first, last)
-        _show(settings, first, last)
-    _say_what_next(sandbox)
-    raise typer.Exit(exit_code_of_days(results))
+        held_back = [result.partition for result in results if _is_held_back(result, bad_day)]
+        _explain(console, held_back)
+        _show(console, settings, first, last)
+        _say_what_next(console, settings, sandbox, last, held_back)
+    raise typer.Exit(exit_code_of_days([result for result in results if result.partition not in held_back]))
 
 
-def _show(settings: "Settings", first: date, last: date) -> None:
+def _shares() -> "Shares":
+    """Traffic of which no check warns: nothing is malformed, and producers keep to the contract's words."""
+    from audit_pipeline.simulate import Shares
+
+    return Shares(malformed=0, conflict=0, missing=0, own_action=0)
+
+
+def _incident(day: date) -> "Incident":
+    from audit_pipeline.simulate import Incident
+
+    midnight = datetime.combine(day, time(), UTC)
+    hours = (midnight + timedelta(hours=hour) for hour in (_BAD_HOURS.start, _BAD_HOURS.stop))
+    return Incident(start=next(hours), end=next(hours))
+
+
+def _is_held_back(result: "DayResult", bad_day: date) -> bool:
+    from audit_pipeline.quality.builtin import QUARANTINE_SHARE
+
+    return result.partition == bad_day and result.failed_checks == (QUARANTINE_SHARE,)
+
+
+def _explain(console: Console, held_back: Sequence[date]) -> None:
+    for day in held_back:
+        console.print(
+            f"\n{day} is bad on purpose: from {_BAD_HOURS.start:02}:00 to {_BAD_HOURS.stop:02}:00 UTC, the simulated "
+            f"services send `detail` as a text where an object belongs. These events are in quarantine, so many that "
+            f"the check quarantine_share holds the day back. Nothing is wrong with the other days."
+        )
+
+
+def _show(console: Console, settings: "Settings", first: date, last: date) -> None:
     from audit_pipeline.cli.changes import changes_table
     from audit_pipeline.cli.days import days_between, survey
     from audit_pipeline.cli.history import last_changes
     from audit_pipeline.cli.quarantine import reasons_table
     from audit_pipeline.cli.status import status_table
 
-    console = stdout_console()
     days = survey(settings, days_between(first, last))
     manifests = [day.manifest for day in days if day.manifest]
-    start = max(first, last - timedelta(days=settings.query_max_days - 1))
-    story = last_changes(settings, "Order", "500", start, last, limit=_LAST_CHANGES)
+    story = last_changes(settings, "Order", "500", _question_start(settings, last), last, limit=_LAST_CHANGES)
+    question = "What happened to Order 500 and what belongs to it, and who did it? The last changes:"
     for shown in (
-        status_table("what each day holds", days),
-        changes_table("the last changes of Order 500 and what belongs to it (DuckDB)", story, most_differences=5),
-        reasons_table("what is in quarantine", manifests),
+        status_table("What each day holds:", days),
+        reasons_table("What is in quarantine:", manifests),
+        changes_table(question, story, most_differences=5),
     ):
         console.print()
         console.print(shown)
 
 
-def _say_what_next(sandbox: "Sandbox") -> None:
-    is_default = sandbox.folder == Path(".demo").resolve()
-    source = f"set -a; . {sandbox.shell_path}; set +a"
-    ui = "make dev" if is_default else f"{source}; dagster dev -m audit_pipeline.definitions"
-    console = stdout_console()
-    for line in (
+def _question_start(settings: "Settings", last: date) -> date:
+    return max(settings.start_date, last - timedelta(days=settings.query_max_days - 1))
+
+
+def _say_what_next(
+    console: Console, settings: "Settings", sandbox: "Sandbox", last: date, held_back: Sequence[date]
+) -> None:
+    from audit_pipeline.cli.sandbox import program
+
+    command = program()
+    start = _question_start(settings, last)
+    lines = [
         "",
-        f"the table      {sandbox.folder}/lake/auditlog_parquet",
-        f"more commands  {source}; audit-pipeline quarantine",
-        f"open the UI    {ui}  (then http://localhost:3000)",
-    ):
+        "The same question, and others, as commands:",
+        "",
+        f"  set -a; . {sandbox.shell_path}; set +a   # the settings of this store",
+        f"  {command} history Order 500 --from {start} --to {last} --limit {_LAST_CHANGES}",
+        f"  {command} query --from {last} --to {last} --entity-type Order --action Delete --limit 5",
+        f'  {command} sql "SELECT dt, source, count(*) AS changes FROM auditlog GROUP BY 1, 2 ORDER BY 1, 2"',
+        *(f"  {command} {words}" for day in held_back for words in _about_bad_day(day)),
+        f"  {command} status",
+        "",
+        f"The same runs and checks in Dagster's UI: {sandbox.ui_command()}, then http://localhost:3000",
+    ]
+    for line in lines:
         console.print(line, soft_wrap=True)
+
+
+def _about_bad_day(day: date) -> tuple[str, ...]:
+    return (f"quality {day}   # why the day is held back", f"quarantine --from {day} --to {day} --limit 3")

@@ -105,9 +105,10 @@ class _Finished:
         }
 
     def line(self) -> Text:
-        problems = [f"check {name} failed" for name in self.result.failed_checks]
-        if not self.result.succeeded and (self.result.error or not problems):
-            problems.insert(0, self.result.error or "the run failed")
+        error = self.result.error or ""
+        problems = [words for name in self.result.failed_checks if (words := f"check {name} failed") not in error]
+        if not self.result.succeeded and (error or not problems):
+            problems.insert(0, error or "the run failed")
         warnings = [f"check {name} warns" for name in self.result.warnings]
         mark = ("✗ ", "bold red") if problems else ("✓ ", "green")
         return Text.assemble(mark, self._numbers(), *_told(problems, "red"), *_told(warnings, "yellow"))

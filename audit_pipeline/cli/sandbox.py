@@ -2,6 +2,8 @@
 
 import os
 import shlex
+import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,8 +12,9 @@ from pathlib import Path
 from typing import Final, Self
 
 from audit_pipeline.errors import SettingsError
+from audit_pipeline.orchestration.names import LOCATION
 
-__all__ = ["Sandbox", "environment"]
+__all__ = ["Sandbox", "environment", "program"]
 
 _DAGSTER_YAML: Final = """\
 telemetry:
@@ -21,6 +24,13 @@ nux:
 concurrency:
   runs:
     max_concurrent_runs: 2
+"""
+
+_WORKSPACE_YAML: Final = f"""\
+load_from:
+  - python_module:
+      module_name: audit_pipeline.definitions
+      location_name: {LOCATION}
 """
 
 
@@ -52,8 +62,14 @@ class Sandbox:
 
     @property
     def shell_path(self) -> str:
-        """The path of the file of settings, as a shell reads it."""
-        return shlex.quote(str(self.folder / "env"))
+        """The path of the file of settings, as a shell reads it; from here, if it lies below."""
+        return self._shell_path("env")
+
+    def ui_command(self) -> str:
+        """What opens Dagster's UI on this folder: ``make dev`` knows the usual one, in a checkout."""
+        if self.folder == Path(".demo").resolve() and Path("Makefile").is_file():
+            return "make dev"
+        return f"dagster dev -w {self._shell_path('workspace.yaml')}"
 
     def variables(self) -> dict[str, str]:
         """Settings of a process that works in this folder."""
@@ -67,6 +83,9 @@ class Sandbox:
             "AUDIT_DAYS_PER_RUN": "1",
             "DAGSTER_HOME": str(self.folder / "dagster"),
         }
+
+    def _shell_path(self, name: str) -> str:
+        return shlex.quote(_from_here(self.folder / name))
 
     @classmethod
     def _find(cls, folder: Path) -> Self | None:
@@ -90,9 +109,28 @@ class Sandbox:
         dagster_yaml = self.folder / "dagster" / "dagster.yaml"
         if not dagster_yaml.exists():
             dagster_yaml.write_text(_DAGSTER_YAML, encoding="utf-8")
+        (self.folder / "workspace.yaml").write_text(_WORKSPACE_YAML, encoding="utf-8")
         written = self.variables() | {"DEMO_EVENTS_PER_DAY": str(self.events_per_day), "DEMO_SEED": str(self.seed)}
         lines = [f"{name}={shlex.quote(value)}\n" for name, value in written.items()]
         (self.folder / "env").write_text("".join(lines), encoding="utf-8")
+
+
+def program() -> str:
+    """What a shell in this folder calls this program by."""
+    started_as = Path(sys.argv[0]).absolute()
+    if started_as.name != "audit-pipeline":  # python -m, or a test
+        return f"{shlex.quote(_from_here(Path(sys.executable)))} -m audit_pipeline.cli"
+    found = shutil.which(started_as.name)
+    is_on_path = found is not None and Path(found).absolute() == started_as
+    return started_as.name if is_on_path else shlex.quote(_from_here(started_as))
+
+
+def _from_here(path: Path) -> str:
+    """The path from the working directory if it lies below, else the whole path. A shell needs a slash in it."""
+    if not path.is_relative_to(Path.cwd()):
+        return str(path)
+    relative = path.relative_to(Path.cwd())
+    return str(relative) if len(relative.parts) > 1 else f"./{relative}"
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from audit_pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
     from audit_pipeline.settings import Settings
-    from audit_pipeline.simulate import Counts, Firehose
+    from audit_pipeline.simulate import Counts, Firehose, Incident, Shares
 
 __all__ = ["Delimiter", "simulate", "write_raw"]
 
@@ -68,10 +68,12 @@ def write_raw(
     seed: int,
     *,
     firehose: "Firehose | None" = None,
+    shares: "Shares | None" = None,
+    incident: "Incident | None" = None,
     as_json: bool = False,
 ) -> "Mapping[date, Counts]":
     """Simulate with a progress bar; what each delivery day holds."""
-    from audit_pipeline.simulate import Firehose, Progress, simulate
+    from audit_pipeline.simulate import Firehose, Progress, Shares, simulate
     from audit_pipeline.store.objects import open_store
 
     raw = open_store(settings.raw_url, create=True)
@@ -90,6 +92,8 @@ def write_raw(
             seed=seed,
             since=min(first, settings.start_date),
             firehose=firehose or Firehose(),
+            shares=shares or Shares(),
+            incident=incident,
             progress=show,
         ).days
 

@@ -6,6 +6,6 @@
 
 from audit_pipeline.simulate.firehose import Firehose
 from audit_pipeline.simulate.simulation import Counts, Progress, Simulated, raw_objects, simulate
-from audit_pipeline.simulate.traffic import Shares
+from audit_pipeline.simulate.traffic import Incident, Shares
 
-__all__ = ["Counts", "Firehose", "Progress", "Shares", "Simulated", "raw_objects", "simulate"]
+__all__ = ["Counts", "Firehose", "Incident", "Progress", "Shares", "Simulated", "raw_objects", "simulate"]

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["ACTORS", "CHANNELS", "CHANNEL_ACCOUNTS", "KINDS", "Action", "EntityKind"]
+__all__ = ["ACTORS", "CHANNELS", "CHANNEL_ACCOUNTS", "KINDS", "UPDATE", "Action", "EntityKind"]
 
 #: A field of an entity's record: the ``"name":value`` texts that it takes.
 Field = tuple[str, ...]
@@ -52,6 +52,7 @@ class EntityKind:
 
 
 CHILDREN: Final = 4
+UPDATE: Final = Action("Update", "updated")
 
 
 def _json(value: object) -> str:
@@ -86,7 +87,7 @@ def _actions(*special: Action) -> tuple[Action, ...]:
     create = Action("Create", "created", has_before=False)
     delete = Action("Delete", "deleted", has_after=False)
     usual = [create] * 24 + [delete] * 8 + [action for action in special for _ in range(4)]
-    return tuple(usual + [Action("Update", "updated")] * (100 - len(usual)))
+    return tuple(usual + [UPDATE] * (100 - len(usual)))
 
 
 _PEOPLE: Final = (

@@ -10,7 +10,16 @@ from math import exp, log
 from random import Random
 from typing import Final
 
-from audit_pipeline.simulate.domain import ACTORS, CHANNEL_ACCOUNTS, CHANNELS, CHILDREN, KINDS, Action, EntityKind
+from audit_pipeline.simulate.domain import (
+    ACTORS,
+    CHANNEL_ACCOUNTS,
+    CHANNELS,
+    CHILDREN,
+    KINDS,
+    UPDATE,
+    Action,
+    EntityKind,
+)
 
 __all__ = ["event_text", "time_text", "uuid4", "with_new_envelope_id"]
 
@@ -21,6 +30,7 @@ _ENVELOPE_ID: Final = slice(len(_ENVELOPE_START), len(_ENVELOPE_START) + 36)
 _RANK_OFFSET: Final = 3
 #: Of the optional fields that are missing, the share that is there as an explicit null.
 _NULL_SHARE: Final = 0.3
+_STANDARD_ACTIONS: Final = frozenset({"Create", "Update", "Delete"})
 _NUMERIC_ID_SHARE: Final = 0.02
 _FRACTION_SHARE: Final = 0.08
 
@@ -31,15 +41,19 @@ _LOG_SPAN: Final = {kind.name: log(kind.population / _RANK_OFFSET + 1) for kind 
 Draw = Callable[[], float]
 
 
-def event_text(rng: Random, at: float, *, missing_share: float, keep_event_id: bool) -> str:
+def event_text(
+    rng: Random, at: float, *, missing_share: float, keep_event_id: bool, own_action_share: float = 1.0
+) -> str:
     """A random event that happened ``at`` (seconds since 1970, UTC).
 
     Each optional field is left out or null with the probability ``missing_share``; ``keep_event_id`` exempts
-    ``detail.event_id``.
+    ``detail.event_id``. An action of the producer's own stays one with the probability ``own_action_share``.
     """
     draw = rng.random
     kind = KINDS[int(draw() * 100)]
     action = kind.actions[int(draw() * 100)]
+    if own_action_share < 1 and action.name not in _STANDARD_ACTIONS and draw() >= own_action_share:
+        action = UPDATE
     entities = ",".join(_changes(kind, action, draw, missing_share))
     event_id = _optional("event_id", f'"{_uuid7(rng, at)}"', draw, 0.0 if keep_event_id else missing_share)
     correlation_id = _optional("correlation_id", f'"{uuid4(rng)}"', draw, missing_share)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from audit_pipeline.simulate.events import with_new_envelope_id
 
-__all__ = ["FAULTS", "Fault", "conflicting"]
+__all__ = ["FAULTS", "Fault", "conflicting", "detail_as_text"]
 
 Document = dict[str, Any]
 
@@ -34,6 +34,15 @@ def conflicting(text: str, rng: Random) -> str:
         entity["name"] = f"{entity['name']} (corrected)"
 
     return with_new_envelope_id(_changed(text, rename), rng)
+
+
+def detail_as_text(text: str) -> str:
+    """The event as a producer sends it that encodes ``detail`` twice: a JSON text where an object belongs."""
+    return _changed(text, _encode_detail)
+
+
+def _encode_detail(document: Document) -> None:
+    document["detail"] = json.dumps(document["detail"])
 
 
 def _changed(text: str, change: Callable[[Document], None]) -> str:
@@ -84,7 +93,7 @@ _wrong_type: Final = _changing(
     lambda document: document.update(id=1001),
     lambda document: document.update(source=["myapp.orderservice"]),
     lambda document: document.update(time=1_777_593_014),
-    lambda document: document.update(detail=json.dumps(document["detail"])),
+    _encode_detail,
     lambda document: document["detail"].update(entities=_entity(document)),
     lambda document: document["detail"].update(actor="jane@example.com"),
     lambda document: _entity(document).update(entity="Order #500"),

@@ -10,7 +10,7 @@ from typing import Final
 from audit_pipeline.errors import SettingsError
 from audit_pipeline.simulate.faults import FAULTS
 from audit_pipeline.simulate.firehose import Delivery, Firehose, restart_after
-from audit_pipeline.simulate.traffic import LONGEST_REPEAT_HOURS, Shares, Traffic, midnight
+from audit_pipeline.simulate.traffic import INCIDENT, LONGEST_REPEAT_HOURS, Incident, Shares, Traffic, midnight
 from audit_pipeline.store.layout import DeliveryHour
 from audit_pipeline.store.objects import Store
 
@@ -18,6 +18,7 @@ __all__ = ["Counts", "Progress", "Simulated", "raw_objects", "simulate"]
 
 _SHARES: Final = Shares()
 _FIREHOSE: Final = Firehose()
+_MALFORMED: Final = (*(fault.kind for fault in FAULTS), INCIDENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ class Counts:
     late: int
     #: Records with the ``source`` and ``detail.event_id`` of an earlier event, but other content.
     conflicts: int
-    #: Records by the kind of fault (see :data:`audit_pipeline.simulate.faults.FAULTS`), such kinds as occur.
+    #: Records by the kind of fault (see :data:`audit_pipeline.simulate.faults.FAULTS`) or as of an incident
+    #: (:data:`audit_pipeline.simulate.traffic.INCIDENT`); only what occurs.
     malformed: Mapping[str, int]
 
 
@@ -68,6 +70,7 @@ def simulate(
     since: date | None = None,
     shares: Shares = _SHARES,
     firehose: Firehose = _FIREHOSE,
+    incident: Incident | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Simulated:
     """Writes the hour folders of the delivery days ``first`` to ``last`` (both included, UTC) to ``raw``.
@@ -78,7 +81,7 @@ def simulate(
     The same arguments give the same keys and bytes. A day's objects depend on ``since``, but not on ``first`` and
     ``last``: a later call with the same ``since`` goes on where one ended. ``progress`` is called after every object.
     """
-    traffic = Traffic(since=since or first, per_day=events_per_day, seed=seed, shares=shares)
+    traffic = Traffic(since=since or first, per_day=events_per_day, seed=seed, shares=shares, incident=incident)
     days = {first + timedelta(days=n): _Tally() for n in range((last - first).days + 1)}
     total = _Tally()
     for delivery in _deliveries(first, last, traffic, firehose):
@@ -127,7 +130,7 @@ class _Tally:
             duplicates=self.labels["duplicate"],
             late=self.labels["late"],
             conflicts=self.labels["conflict"],
-            malformed={fault.kind: self.labels[fault.kind] for fault in FAULTS if self.labels[fault.kind]},
+            malformed={kind: self.labels[kind] for kind in _MALFORMED if self.labels[kind]},
         )
 
 

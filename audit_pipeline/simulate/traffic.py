@@ -14,9 +14,9 @@ from typing import Final, NamedTuple
 
 from audit_pipeline.errors import SettingsError
 from audit_pipeline.simulate.events import event_text, with_new_envelope_id
-from audit_pipeline.simulate.faults import FAULTS, conflicting
+from audit_pipeline.simulate.faults import FAULTS, conflicting, detail_as_text
 
-__all__ = ["LONGEST_REPEAT_HOURS", "Record", "Shares", "Traffic", "midnight"]
+__all__ = ["INCIDENT", "LONGEST_REPEAT_HOURS", "Incident", "Record", "Shares", "Traffic", "midnight"]
 
 #: Relative traffic of the 24 hours (UTC) of a company that works in Europe and sells everywhere.
 _BY_HOUR: Final = (20, 16, 14, 13, 14, 18, 28, 46, 68, 84, 92, 96, 90, 92, 95, 94, 88, 76, 64, 56, 50, 44, 36, 27)
@@ -31,6 +31,8 @@ _SHORTEST_LATENESS: Final = 2 * _HOUR
 _LONGEST_LATENESS: Final = 7 * 24 * _HOUR
 #: How long after an event its duplicate arrives at the latest.
 LONGEST_REPEAT_HOURS: Final = 6
+#: The label of what is published during an incident.
+INCIDENT: Final = "detail_as_text"
 #: More, and malformed records could not be kept apart.
 _MOST_MALFORMED: Final = 0.25
 
@@ -47,6 +49,8 @@ class Shares:
     ``delayed``: arrives half a minute to 45 minutes after it happened, as when EventBridge has to retry; the others
     take a few seconds.
     ``missing``: lacks an optional field; drawn for each of them.
+    ``own_action``: of the events whose action is a word of the producer's own (``Cancel``, ``Login``), those that have
+    it; the others are updates.
     """
 
     duplicate: float = 0.01
@@ -55,6 +59,7 @@ class Shares:
     conflict: float = 0.00005
     delayed: float = 0.02
     missing: float = 0.1
+    own_action: float = 1.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -66,12 +71,26 @@ class Shares:
             raise SettingsError("the shares duplicate, late, malformed and conflict exceed 1 together")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """A time in which every event is published with a JSON text as its ``detail``, and so ends in quarantine.
+
+    ``start`` (included) and ``end`` (excluded) are in UTC.
+    """
+
+    start: datetime
+    end: datetime
+
+    def covers(self, at: float) -> bool:
+        return self.start.timestamp() <= at < self.end.timestamp()
+
+
 class Record(NamedTuple):
     """A Firehose record. ``arrival`` is in seconds since 1970 (UTC)."""
 
     arrival: float
     text: bytes
-    #: ``event``, ``late``, ``duplicate``, ``conflict`` or the kind of a fault.
+    #: ``event``, ``late``, ``duplicate``, ``conflict``, the kind of a fault or :data:`INCIDENT`.
     label: str
 
 
@@ -83,6 +102,7 @@ class Traffic:
     per_day: int
     seed: int
     shares: Shares
+    incident: Incident | None = None
 
     def __post_init__(self) -> None:
         if self.per_day < 1:
@@ -123,9 +143,18 @@ class Traffic:
         return _published_before(slot_of_day + 1, self.per_day) - _published_before(slot_of_day, self.per_day)
 
     def _publish(self, rng: Random, arrival: float, at: float) -> tuple[Record, Record | None]:
+        is_incident = self.incident is not None and self.incident.covers(at)
         label, at = self._fate(rng, at)
         has_repeat = label in ("duplicate", "conflict")
-        text = event_text(rng, at, missing_share=self.shares.missing, keep_event_id=has_repeat)
+        text = event_text(
+            rng,
+            at,
+            missing_share=self.shares.missing,
+            keep_event_id=has_repeat,
+            own_action_share=self.shares.own_action,
+        )
+        if is_incident:
+            return Record(arrival, detail_as_text(text).encode(), INCIDENT), None
         if has_repeat:
             other = _repeated(text, rng) if label == "duplicate" else conflicting(text, rng)
             repeat = Record(arrival + _repeat_delay(rng), other.encode(), label)

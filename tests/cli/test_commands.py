@@ -6,13 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import Result
 
 from audit_pipeline.cli.exits import MEANINGS
 from audit_pipeline.store.locks import Locks
@@ -379,67 +377,3 @@ def test_long_texts_and_long_lists_are_shortened_unless_told_otherwise(cli: "Cli
     assert "END" in full
     assert "2 more" in cli.shows("quarantine", "--limit", "1")
     assert len(cli.json("quarantine", "--limit", "1")) == 1
-
-
-# demo
-
-
-@pytest.fixture
-def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.chdir(tmp_path)
-    before = settings_of_this_process()
-    yield tmp_path / "with space"
-    assert settings_of_this_process() == before
-
-
-def settings_of_this_process() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name.startswith(("AUDIT_", "DAGSTER_"))}
-
-
-def run_demo(folder: Path, *arguments: str, events: int = 300) -> Result:
-    given = ["demo", "--events-per-day", str(events), "--folder", str(folder), *arguments]
-    return Commands({"AUDIT_RAW_URL": "/somebody/elses", "AUDIT_GRACE_HOURS": "7"})(*given)
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-
-
-def test_the_demo_works_twice_and_leaves_settings_for_other_commands(demo: Path) -> None:
-    first = run_demo(demo, "--days", "2")
-    assert first.exit_code == 0, first.output
-    for text in ("what each day holds", "Order 500", "quarantine", "open the UI"):
-        assert text in first.stdout
-    assert "failed" not in first.stdout
-    raw, table = files_of(demo / "raw"), files_of(demo / "lake" / "auditlog_parquet")
-
-    again = run_demo(demo, "--days", "2")
-    assert again.exit_code == 0, again.output
-    assert (files_of(demo / "raw"), files_of(demo / "lake" / "auditlog_parquet")) == (raw, table)
-
-    shell = f"set -a; . '{demo}/env'; env"
-    sourced = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True).stdout
-    for name in ("AUDIT_RAW_URL=", "AUDIT_LAKE_URL=", "DAGSTER_HOME="):
-        assert f"\n{name}{demo}/" in f"\n{sourced}"
-
-
-def test_a_demo_of_a_later_day_adds_to_the_days_before(demo: Path) -> None:
-    yesterday = datetime.now(UTC).date() - timedelta(days=1)
-    assert run_demo(demo, "--days", "1", "--to", str(yesterday - timedelta(days=1))).exit_code == 0
-    raw = files_of(demo / "raw")
-    assert run_demo(demo, "--days", "2").exit_code == 0
-    assert files_of(demo / "raw").items() > raw.items()
-
-
-def test_a_demo_refuses_a_folder_of_another_demo_or_of_somebody_else(demo: Path) -> None:
-    (demo / "raw").mkdir(parents=True)
-    result = run_demo(demo)
-    assert (result.exit_code, result.stdout) == (2, "")
-    assert "no demo made it" in one_error(result.stderr)
-
-    (demo / "env").write_text("AUDIT_START_DATE=2026-05-01\nDEMO_EVENTS_PER_DAY=300\nDEMO_SEED=0\n")
-    for arguments, events in (("--seed", "1"), 300), ((), 301), (("--to", "2026-05-01"), 300):
-        result = run_demo(demo, *arguments, events=events)
-        assert result.exit_code == 2
-        assert "give the same" in one_error(result.stderr)
-    assert {path.name for path in demo.iterdir()} == {"raw", "env"}

@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from audit_pipeline.errors import SettingsError
 from audit_pipeline.orchestration import days as day_work
+from audit_pipeline.orchestration.build import build_defs
 from audit_pipeline.orchestration.launch import DayResult, check_results, materialize
 from audit_pipeline.orchestration.names import ASSETS, CHECKS, CONSERVATION, HOUR_COVERAGE
 from audit_pipeline.settings import Settings
 from audit_pipeline.store.locks import Locks
 from audit_pipeline.store.objects import open_store
 from tests.support.dagster_harness import DAYS, Deployment, subprocess_environment
+from tests.support.paths import REPOSITORY
 
 FIRST, SECOND, LAST = (date.fromisoformat(day) for day in DAYS)
 
@@ -47,6 +50,19 @@ def test_a_range_is_materialized_in_runs_of_so_many_days(
         assert instance.all_statuses() == {asset: dict.fromkeys(DAYS, "MATERIALIZED") for asset in ASSETS}
         for day in DAYS:
             assert instance.evaluation(CONSERVATION, day).passed
+
+
+def test_a_run_belongs_to_the_code_location_that_the_ui_loads_lest_its_timeline_lack_it(deployment: Deployment) -> None:
+    materialize(FIRST, FIRST)
+    workspace = yaml.safe_load((REPOSITORY / "workspace.yaml").read_text())
+    cloud = yaml.safe_load((REPOSITORY / "dagster_cloud.yaml").read_text())
+    with deployment.instance() as instance:
+        (run,) = instance.dagster.get_runs()
+    assert run.remote_job_origin is not None
+    origin = run.remote_job_origin.repository_origin
+    assert origin.repository_name == build_defs().get_repository_def().name
+    assert origin.code_location_origin.location_name == workspace["load_from"][0]["python_module"]["location_name"]
+    assert origin.code_location_origin.location_name == cloud["locations"][0]["location_name"]
 
 
 def test_the_days_that_end_are_told_before_the_next_begin(

@@ -31,7 +31,7 @@ ROWS = r"""(VALUES
 #: One a line: expressions to be selected from the rows above, which stand for the table ``t``, and whole queries.
 SAME = (DATA / "same_in_trino.sql").read_text(encoding="utf-8").splitlines()
 
-#: What docs/ask/query.md tells as the differences that remain: what Trino answers, and what DuckDB does.
+#: The differences that docs/ask/sql.md lists: what Trino answers, and what DuckDB does.
 DIFFERENT = [
     ("2 / 3.0", Decimal("0.7"), 0.6666666666666666),
     ("CAST(CAST(1 AS double) AS varchar)", "1.0E0", "1.0"),

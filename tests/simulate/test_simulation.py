@@ -18,10 +18,10 @@ import pytest
 from audit_pipeline.contract.columns import REASONS
 from audit_pipeline.contract.event import Event
 from audit_pipeline.errors import SettingsError
-from audit_pipeline.simulate import Firehose, Progress, Shares, Simulated, raw_objects, simulate
+from audit_pipeline.simulate import Firehose, Incident, Progress, Shares, Simulated, raw_objects, simulate
 from audit_pipeline.simulate.faults import FAULTS
 from audit_pipeline.simulate.firehose import restart_after
-from audit_pipeline.simulate.traffic import Traffic, midnight
+from audit_pipeline.simulate.traffic import INCIDENT, Traffic, midnight
 from audit_pipeline.store.layout import delivery_hour_of
 from audit_pipeline.store.objects import Store, open_store
 
@@ -322,6 +322,28 @@ def test_a_clean_simulation_has_no_fault(tmp_path: Path) -> None:
     summary = simulate(open_store(str(tmp_path)), FIRST, FIRST, events_per_day=500, shares=CLEAN)
     total = summary.total
     assert (total.duplicates, total.late, total.conflicts, total.malformed) == (0, 0, 0, {})
+
+
+def test_in_an_incident_every_event_has_a_text_as_its_detail_and_the_summary_counts_them(tmp_path: Path) -> None:
+    raw = open_store(str(tmp_path))
+    start, end = (datetime(2026, 5, 1, hour, tzinfo=UTC) for hour in (8, 20))
+    incident = Incident(start=start, end=end)
+    summary = simulate(raw, FIRST, FIRST, events_per_day=500, shares=CLEAN, incident=incident)
+    events = [json.loads(text) for info in raw.list() for text in texts(gzip.decompress(raw.get(info.key)).decode())]
+    hit = [event for event in events if isinstance(event["detail"], str)]
+    assert summary.total.malformed == {INCIDENT: len(hit)}
+    assert all("entities" in json.loads(event["detail"]) for event in hit)
+    assert all((event in hit) == (start <= time_of(event) < end) for event in events)
+    assert 0.6 < len(hit) / len(events) < 0.9
+
+
+def test_producers_can_be_held_to_the_words_of_the_contract() -> None:
+    shares = replace(CLEAN, missing=0, own_action=0)
+    made = raw_objects(FIRST, FIRST, events_per_day=2000, shares=shares)
+    details = [json.loads(text)["detail"] for _, data in made for text in texts(gzip.decompress(data).decode())]
+    assert {detail["action"] for detail in details} == {"Create", "Update", "Delete"}
+    updated = [entity for detail in details if detail["action"] == "Update" for entity in detail["entities"]]
+    assert all("before" in entity and "after" in entity for entity in updated)
 
 
 def test_progress_is_told_after_every_object(tmp_path: Path) -> None:
