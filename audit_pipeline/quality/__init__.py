@@ -1,6 +1,6 @@
 """Expectation suites on the rows of one partition: the built-in checks, and those of a user's suite.
 
-Great Expectations takes a second and more to import: that is put off until a day is checked.
+Great Expectations takes over a second to import, so it is imported only when a day is checked.
 """
 
 from collections.abc import Collection, Sequence
@@ -23,7 +23,7 @@ __all__ = ["QualityCheck", "build_data_docs", "check_quality", "quality_checks",
 
 @dataclass(frozen=True)
 class QualityCheck:
-    """One or more expectations under one name. Where it ``is_critical``, its failure can hold the day back."""
+    """One or more expectations under one name. The failure of one that ``is_critical`` can hold the day back."""
 
     name: str
     description: str
@@ -47,7 +47,7 @@ def quality_checks(settings: "Settings") -> Sequence[QualityCheck]:
 def check_quality(
     settings: "Settings", lake: "Store", manifest: "Manifest", names: Collection[str]
 ) -> dict[str, "Verdict"]:
-    """What the checks of these names say of the day, from one pass over its files.
+    """The verdicts of the checks of these names on the day, from one pass over its files.
 
     Raises :class:`audit_pipeline.errors.SettingsError` for a wrong suite, and
     :class:`audit_pipeline.errors.StoreError` where a file of the day cannot be read.
@@ -62,9 +62,9 @@ def check_quality(
 
 
 def build_data_docs(settings: "Settings", lake: "Store", manifest: "Manifest", folder: Path) -> Path:
-    """Write Great Expectations' data docs (HTML) of the day into ``folder``, and give the path of their first page.
+    """Run all checks on the day and write Great Expectations' data docs (HTML) into ``folder``.
 
-    All checks are run for it. Raises what :func:`check_quality` does.
+    Returns the path of the first page. Raises what :func:`check_quality` does.
     """
     from audit_pipeline.quality.docs import write_data_docs
     from audit_pipeline.quality.examine import examine

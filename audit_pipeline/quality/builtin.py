@@ -1,4 +1,4 @@
-"""The built-in checks: what is expected of every day, and what to do where it is not so."""
+"""The built-in checks: what is expected of every day, and what to do where it does not hold."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ __all__ = [
     "builtin_rules",
 ]
 
-#: Checks of a day that are no expectations: they are made elsewhere, and a suite cannot have their names.
+#: Checks that are not expectations (modules of these names), whose names a suite cannot use.
 HOUR_COVERAGE: Final = "hour_coverage"
 CONSERVATION: Final = "conservation"
 
@@ -33,18 +33,18 @@ ROWS_PER_SOURCE: Final = "rows_per_source"
 QUARANTINE_SHARE: Final = "quarantine_share"
 NEW_SOURCES: Final = "new_sources"
 
-#: Expectations of our own (see ``expectations``).
+#: Expectations that this package defines (see ``expectations``).
 JSON_OBJECTS: Final = "expect_column_values_to_be_json_objects"
 GIVEN_WITH: Final = "expect_column_pair_values_a_to_be_given_with_b"
 
-#: Times more or fewer rows than usual from which a source is worth a look.
+#: How many times more or fewer rows than usual a source may have.
 _MAX_FACTOR: Final = 5
 _REQUIRED: Final = ("Id", "Timestamp", "EntityId", "EntityName", "EntityIndex")
 
 
 @dataclass(frozen=True)
 class BuiltinCheck:
-    """``what_to_do`` is told where the check fails."""
+    """``what_to_do`` is shown where the check fails."""
 
     description: str
     what_to_do: str
@@ -58,7 +58,7 @@ _DAMAGED: Final = (
 BUILTIN_CHECKS: Final[Mapping[str, BuiltinCheck]] = {
     KEY_UNIQUE: BuiltinCheck(
         "No two rows of a date have the same source, Id and EntityIndex, whichever partitions wrote them.",
-        "Run the partition again: a run drops what stands in the date already. Until then, queries show these rows "
+        "Run the partition again: a run drops events that the date has already. Until then, queries return these rows "
         "more than once.",
     ),
     "required_not_null": BuiltinCheck("Id, Timestamp, EntityId, EntityName and EntityIndex are never null.", _DAMAGED),
@@ -66,18 +66,18 @@ BUILTIN_CHECKS: Final[Mapping[str, BuiltinCheck]] = {
     "entity_index_not_negative": BuiltinCheck("EntityIndex counts from 0.", _DAMAGED),
     "known_actor_types": BuiltinCheck(
         f"ActorType is {', '.join(ActorType)} or null.",
-        "Ask the producer of these sources which actor is meant. The rows are kept as delivered, and a query for a "
-        "known type does not find them.",
+        "Clarify with the producer of these sources which actor is meant. The rows are kept as delivered, and a query "
+        "for a known type does not find them.",
     ),
     "known_actions": BuiltinCheck(
         f"Action is {', '.join(Action)} or null.",
-        "Ask the producer of these sources for the action's name as the contract spells it. The rows are kept as "
-        "delivered, and a query for a known action does not find them.",
+        "Have the producer of these sources spell the action as the contract does. The rows are kept as delivered, and "
+        "a query for a known action does not find them.",
     ),
     "before_after_are_json_objects": BuiltinCheck(
         "Before and After are JSON objects or null.",
-        "Have the producer send before and after as objects. The values are kept as delivered, but a comparison field "
-        "by field cannot show them.",
+        "Have the producer send before and after as objects. The values are kept as delivered, but cannot be compared "
+        "field by field.",
     ),
     "parent_consistent": BuiltinCheck(
         "A row with EntityParentName or EntityParentType has an EntityParentId.",
@@ -89,12 +89,12 @@ BUILTIN_CHECKS: Final[Mapping[str, BuiltinCheck]] = {
     ),
     ROWS_PER_SOURCE: BuiltinCheck(
         f"No source has more than {_MAX_FACTOR} times the rows of the 7 days before (median), or fewer than a fifth.",
-        "Look at the producer of these sources, and at the hour folders of the day. If it is right, nothing is to be "
-        "done: the median follows within days.",
+        "Look at the producer of these sources and at the hour folders of the day. If the numbers are right, nothing "
+        "has to be done: the median follows within days.",
     ),
     QUARANTINE_SHARE: BuiltinCheck(
         "The share of the day's events that went to quarantine is small.",
-        "audit-pipeline quarantine shows the events and why. Mend the producer or the raw objects, then run the "
+        "audit-pipeline quarantine shows the events and why. Fix the producer or the raw objects, then run the "
         "partition again.",
     ),
     NEW_SOURCES: BuiltinCheck(
@@ -106,12 +106,12 @@ BUILTIN_CHECKS: Final[Mapping[str, BuiltinCheck]] = {
 
 
 def builtin_rules(settings: "Settings") -> list[Rule]:
-    """The expectations of the built-in checks, those of one check one after the other."""
+    """The expectations of the built-in checks, grouped by check."""
     return [*_row_rules(), *_summary_rules(settings)]
 
 
 def _row_rules() -> Iterator[Rule]:
-    yield _rule(KEY_UNIQUE, "expect_column_values_to_be_in_set", "stands more than once", "critical", "sources",
+    yield _rule(KEY_UNIQUE, "expect_column_values_to_be_in_set", "occurs more than once", "critical", "sources",
                 column="duplicate_keys", value_set=[0])  # fmt: skip
     for column in _REQUIRED:
         yield _rule("required_not_null", "expect_column_values_to_not_be_null", f"{column} is null", column=column)
@@ -123,10 +123,10 @@ def _row_rules() -> Iterator[Rule]:
         ("known_actor_types", "ActorType", ActorType),
         ("known_actions", "Action", Action),
     ):
-        yield _rule(check, "expect_column_values_to_be_in_set", f"{column} is none of {', '.join(known)}", "warning",
+        yield _rule(check, "expect_column_values_to_be_in_set", f"{column} is not one of {', '.join(known)}", "warning",
                     column=column, value_set=[word.value for word in known])  # fmt: skip
     for column in ("Before", "After"):
-        yield _rule("before_after_are_json_objects", JSON_OBJECTS, f"{column} is no JSON object", "warning",
+        yield _rule("before_after_are_json_objects", JSON_OBJECTS, f"{column} is not a JSON object", "warning",
                     column=column)  # fmt: skip
     for column in ("EntityParentName", "EntityParentType"):
         yield _rule("parent_consistent", GIVEN_WITH, f"{column} without EntityParentId", "warning",

@@ -1,4 +1,4 @@
-"""Great Expectations' data docs of one day: its own HTML pages, of what was found in parts."""
+"""Great Expectations' data docs of one day: its HTML pages, made from the findings of the whole day."""
 
 from datetime import UTC, datetime, time
 from pathlib import Path
@@ -22,7 +22,7 @@ _SUITE: Final = "audit_log"
 
 
 def write_data_docs(examination: Examination, folder: Path) -> Path:
-    """Write the pages into ``folder``, which is made if need be; the path of the first one."""
+    """Write the pages into ``folder``, which is created if necessary. Returns the path of the first page."""
     folder = folder.expanduser().resolve()
     folder.mkdir(parents=True, exist_ok=True)
     context = new_context()
@@ -34,7 +34,7 @@ def write_data_docs(examination: Examination, folder: Path) -> Path:
             "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
         },
     )
-    rules = [found.rule for check in examination.checks for found in check.rules]
+    rules = [finding.rule for check in examination.checks for finding in check.findings]
     context.suites.add(
         ExpectationSuite(_SUITE, expectations=[configuration_of(rule).to_domain_obj() for rule in rules])
     )
@@ -47,7 +47,7 @@ def write_data_docs(examination: Examination, folder: Path) -> Path:
 
 
 def _results(examination: Examination, run: RunIdentifier) -> ExpectationSuiteValidationResult:
-    results = [_result(check, found) for check in examination.checks for found in check.rules]
+    results = [_result(check, finding) for check in examination.checks for finding in check.findings]
     met = sum(bool(result.success) for result in results)
     return ExpectationSuiteValidationResult(
         success=met == len(results),
@@ -63,30 +63,30 @@ def _results(examination: Examination, run: RunIdentifier) -> ExpectationSuiteVa
     )
 
 
-def _result(check: CheckFindings, found: RuleFindings) -> ExpectationValidationResult:
+def _result(check: CheckFindings, finding: RuleFindings) -> ExpectationValidationResult:
     return ExpectationValidationResult(
-        success=found.is_met,
-        expectation_config=configuration_of(found.rule),
-        result=_numbers(check, found),
+        success=finding.is_met,
+        expectation_config=configuration_of(finding.rule),
+        result=_numbers(check, finding),
         exception_info={
-            "raised_exception": found.problem is not None,
-            "exception_message": found.problem,
+            "raised_exception": finding.problem is not None,
+            "exception_message": finding.problem,
             "exception_traceback": None,
         },
     )
 
 
-def _numbers(check: CheckFindings, found: RuleFindings) -> dict[str, Any]:
-    if found.observed is not None:
-        return {"observed_value": found.observed}
+def _numbers(check: CheckFindings, finding: RuleFindings) -> dict[str, Any]:
+    if finding.observed is not None:
+        return {"observed_value": finding.observed}
     if check.batch == "sql":
-        return {"observed_value": found.failed, "details": {"unexpected_rows": check.rows}}
+        return {"observed_value": finding.failed, "details": {"unexpected_rows": check.rows}}
     numbers: dict[str, Any] = {
-        "element_count": found.looked_at,
-        "unexpected_count": found.failed,
-        "unexpected_percent": 100 * found.failed / found.looked_at if found.looked_at else None,
+        "element_count": finding.evaluated,
+        "unexpected_count": finding.failed,
+        "unexpected_percent": 100 * finding.failed / finding.evaluated if finding.evaluated else None,
     }
-    if found.is_met:
+    if finding.is_met:
         return numbers
     shown = [" / ".join(f"{name}={row[name]}" for name in row if name in KEY_COLUMNS) for row in check.rows]
     return numbers | {"partial_unexpected_list": shown}

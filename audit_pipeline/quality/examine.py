@@ -1,10 +1,10 @@
-"""Runs expectations over a day, with memory bounded whatever its size, and keeps what they found."""
+"""Runs expectations over a day of any size with bounded memory."""
 
 import gc
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import numpy as np
 import pandas as pd
@@ -27,20 +27,20 @@ __all__ = ["examine"]
 _ROWS_KEPT: Final = 20
 #: Characters that are kept of a value.
 _VALUE_CHARACTERS: Final = 200
-#: What only a look at the manifests before tells.
+#: Columns that need the manifests of earlier partitions.
 _FROM_HISTORY: Final = frozenset({"usual_rows", "days_compared", "factor", "is_new"})
 
-#: A collection takes a quarter of a second.
+#: Parts between two garbage collections, each of which takes a quarter of a second.
 _PARTS_PER_COLLECTION: Final = 8
 
-#: Gives the line at a position of a frame, with these columns.
+#: Returns the line at a position of a frame, with these columns.
 LineAt = Callable[[int, set[str]], Line]
 
 
 def examine(settings: Settings, lake: Store, manifest: Manifest, rules: Sequence[Rule]) -> Examination:
-    """What the rules find in the partition's day.
+    """Evaluate the rules on the day of a partition.
 
-    Raises :class:`audit_pipeline.errors.SettingsError` for an expectation that Great Expectations does not take, and
+    Raises :class:`audit_pipeline.errors.SettingsError` for an expectation that Great Expectations does not accept, and
     :class:`audit_pipeline.errors.StoreError` where a file or a manifest cannot be read.
     """
     for rule in rules:
@@ -48,13 +48,13 @@ def examine(settings: Settings, lake: Store, manifest: Manifest, rules: Sequence
     by_check: dict[tuple[str, Batch], list[RuleFindings]] = {}
     for rule in rules:
         by_check.setdefault((rule.check, rule.batch), []).append(RuleFindings(rule))
-    checks = [CheckFindings(name, batch, found) for (name, batch), found in by_check.items()]
-    of = {batch: [check for check in checks if check.batch == batch] for batch in ("rows", "sources", "day", "sql")}
-    # DuckDB gives its memory back; what was read in parts leaves some behind
-    history = _examine_sources(settings, lake, manifest, of["sources"])
-    _examine_rows(lake, manifest, of["rows"])
-    _examine_lines(of["day"], [day_line(manifest)], DAY_COLUMNS)
-    for check in of["sql"]:
+    checks = [CheckFindings(name, batch, findings) for (name, batch), findings in by_check.items()]
+    by_batch = {batch: [check for check in checks if check.batch == batch] for batch in get_args(Batch)}
+    # first what runs in DuckDB, which frees its memory at the end; reading the parts does not free all of it
+    history = _examine_sources(settings, lake, manifest, by_batch["sources"])
+    _examine_rows(lake, manifest, by_batch["rows"])
+    _examine_lines(by_batch["day"], [day_line(manifest)], DAY_COLUMNS)
+    for check in by_batch["sql"]:
         _query(settings, lake, manifest, check)
     return Examination(manifest, checks, history)
 
@@ -67,19 +67,19 @@ def _examine_rows(lake: Store, manifest: Manifest, checks: Sequence[CheckFinding
         frame = _to_pandas(part.select([column for column in part.column_names if column in columns]))
         _examine_frame(checks, frame, partial(_row_at, part))
         if number % _PARTS_PER_COLLECTION == 0:
-            # a few MB of each part's results are part of reference cycles
+            # a few MB of each part's results are held by reference cycles
             gc.collect()
     for check in checks:
-        for found in check.rules:
-            # a share of the day's rows may be reached although one part's is not
-            share = (found.looked_at - found.failed) / found.looked_at if found.looked_at else 1
-            found.is_met = found.problem is None and share >= found.rule.mostly
+        for finding in check.findings:
+            # `mostly` is a share of the day's rows: one part may miss it although the day does not
+            share = (finding.evaluated - finding.failed) / finding.evaluated if finding.evaluated else 1
+            finding.is_met = finding.problem is None and share >= finding.rule.mostly
 
 
 def _examine_sources(
     settings: Settings, lake: Store, manifest: Manifest, checks: Sequence[CheckFindings]
 ) -> History | None:
-    """A line a source; only what the checks need is looked up."""
+    """Evaluate checks on one line per source, of which only the columns that they need are computed."""
     if not checks:
         return None
     columns = _columns(checks)
@@ -93,9 +93,9 @@ def _examine_sources(
         if check.name == KEY_UNIQUE:
             check.failed = sum(duplicates.by_source.values())
             check.rows = [_plain_line(row) for row in duplicates.rows]
-        for found in check.rules:
-            if duplicates.problem and "duplicate_keys" in found.rule.columns:
-                found.is_met, found.problem = False, duplicates.problem
+        for finding in check.findings:
+            if duplicates.problem and "duplicate_keys" in finding.rule.columns:
+                finding.is_met, finding.problem = False, duplicates.problem
     return history
 
 
@@ -107,39 +107,40 @@ def _examine_lines(checks: Sequence[CheckFindings], lines: Sequence[Line], colum
 
 def _examine_frame(checks: Sequence[CheckFindings], frame: pd.DataFrame, line_at: LineAt) -> None:
     for check in checks:
-        # a row condition copies the rows that it chooses, with every column of the frame
+        # a row condition copies the rows that it selects, with every column of the frame
         columns = _columns([check])
         narrow = frame[[column for column in frame.columns if column in columns]]
-        _add(check, gx.validate(narrow, [rule.rule for rule in check.rules]), line_at)
+        _add(check, gx.validate(narrow, [finding.rule for finding in check.findings]), line_at)
 
 
-def _add(check: CheckFindings, found: Sequence[gx.Found], line_at: LineAt) -> None:
-    """Add to the check what its expectations found in one frame."""
-    for rule, part in zip(check.rules, found, strict=True):
-        rule.looked_at += part.rows
-        rule.failed += len(part.positions)
-        rule.is_met = rule.is_met and part.is_met
-        rule.observed = part.observed
-        rule.problem = rule.problem or part.problem
-    failed = np.unique(np.concatenate([np.asarray(part.positions, dtype=np.int64) for part in found]))
+def _add(check: CheckFindings, results: Sequence[gx.FrameResult], line_at: LineAt) -> None:
+    """Add the results of the check's expectations on one frame."""
+    for finding, result in zip(check.findings, results, strict=True):
+        finding.evaluated += result.rows
+        finding.failed += len(result.positions)
+        finding.is_met = finding.is_met and result.is_met
+        finding.observed = result.observed
+        finding.problem = finding.problem or result.problem
+    failed = np.unique(np.concatenate([np.asarray(result.positions, dtype=np.int64) for result in results]))
     check.failed += len(failed)
     for position in failed[: _ROWS_KEPT - len(check.rows)].tolist():
-        broken = (rule.rule for rule, part in zip(check.rules, found, strict=True) if position in part.positions)
+        pairs = zip(check.findings, results, strict=True)
+        broken = (finding.rule for finding, result in pairs if position in result.positions)
         check.rows.append(line_at(position, {column for rule in broken for column in rule.columns}))
 
 
 def _query(settings: Settings, lake: Store, manifest: Manifest, check: CheckFindings) -> None:
-    for mine in check.rules:
-        selected = select_rows(settings, lake, manifest, mine.rule.kwargs["unexpected_rows_query"], _ROWS_KEPT)
-        mine.looked_at, mine.failed, mine.problem = manifest.rows, selected.count, selected.problem
-        mine.is_met = mine.problem is None and not mine.failed
+    for finding in check.findings:
+        selected = select_rows(settings, lake, manifest, finding.rule.kwargs["unexpected_rows_query"], _ROWS_KEPT)
+        finding.evaluated, finding.failed, finding.problem = manifest.rows, selected.count, selected.problem
+        finding.is_met = finding.problem is None and not finding.failed
         check.failed += selected.count
         room = _ROWS_KEPT - len(check.rows)
         check.rows += [_plain_line(row) for row in selected.rows[:room]]
 
 
 def _columns(checks: Iterable[CheckFindings]) -> set[str]:
-    return {column for check in checks for mine in check.rules for column in mine.rule.columns}
+    return {column for check in checks for finding in check.findings for column in finding.rule.columns}
 
 
 def _to_pandas(part: pa.Table) -> pd.DataFrame:
@@ -164,7 +165,7 @@ def _plain_line(line: Mapping[str, Any]) -> Line:
 
 
 def _plain(value: Any) -> Any:
-    """As JSON could hold it, and short."""
+    """A value as JSON can represent it, cut if it is long."""
     if value is None or isinstance(value, bool | int | float):
         return value
     text = value.isoformat() if isinstance(value, date | datetime) else str(value)

@@ -1,4 +1,4 @@
-"""Expectations of our own. They are known to Great Expectations once this is imported."""
+"""Expectations that this package defines. Importing this module registers them with Great Expectations."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -34,7 +34,7 @@ class _ColumnValuesJsonObjects(ColumnMapMetricProvider):
     condition_metric_name = "column_values.json_objects"
 
     @column_condition_partial(engine=PandasExecutionEngine)
-    def _pandas(cls, column: "pd.Series[Any]", **_: Any) -> "pd.Series[bool]":  # noqa: N805 - it is called with the class
+    def _pandas(cls, column: "pd.Series[Any]", **_: Any) -> "pd.Series[bool]":  # noqa: N805 - called with the class
         return pd.Series([_is_json_object(text) for text in column.tolist()], index=column.index, dtype=bool)
 
 
@@ -51,8 +51,8 @@ class _ColumnPairValuesAGivenWithB(ColumnPairMapMetricProvider):
 
     @column_pair_condition_partial(engine=PandasExecutionEngine)  # type: ignore[untyped-decorator]
     def _pandas(
-        cls,  # noqa: N805 - it is called with the class
-        column_A: "pd.Series[Any]",  # noqa: N803 - it is called with these names
+        cls,  # noqa: N805 - called with the class
+        column_A: "pd.Series[Any]",  # noqa: N803 - called with these names
         column_B: "pd.Series[Any]",  # noqa: N803
         b_values: Sequence[Any] | None = None,
         **_: Any,
@@ -77,7 +77,7 @@ def _is_json_object(text: Any) -> bool:
     try:
         _DECODER.decode(text)
     except RecursionError:
-        # deeper than the stack allows here; that the whole is JSON was proven when it was read from raw
+        # nested too deeply for the stack here; the decoder of raw has already checked that the text is JSON
         return bool(text.lstrip().startswith("{"))
     except (msgspec.MsgspecError, TypeError):
         return False

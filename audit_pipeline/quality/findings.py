@@ -18,12 +18,12 @@ Line = dict[str, Any]
 class RuleFindings:
     """What one expectation found in the whole day.
 
-    ``looked_at`` and ``failed`` count lines of its batch; ``problem`` is why it could not be evaluated.
+    ``evaluated`` and ``failed`` count lines of its batch; ``problem`` is why it could not be evaluated.
     """
 
     rule: Rule
     is_met: bool = True
-    looked_at: int = 0
+    evaluated: int = 0
     failed: int = 0
     observed: Any = None
     problem: str | None = None
@@ -35,7 +35,7 @@ class CheckFindings:
 
     name: str
     batch: Batch
-    rules: Sequence[RuleFindings]
+    findings: Sequence[RuleFindings]
     failed: int = 0
     rows: list[Line] = field(default_factory=list)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
-# it is read at the import below
+# read by the import below
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 
 import great_expectations as gx
@@ -25,15 +25,15 @@ from great_expectations.expectations.expectation_configuration import Expectatio
 from great_expectations.expectations.metadata_types import FailureSeverity
 from great_expectations.validator.validator import Validator
 
-import audit_pipeline.quality.expectations  # noqa: F401 - makes them known
+import audit_pipeline.quality.expectations  # noqa: F401 - registers them
 from audit_pipeline.errors import SettingsError
 from audit_pipeline.quality.rules import Rule
 
-__all__ = ["Found", "configuration_of", "new_context", "validate"]
+__all__ = ["FrameResult", "configuration_of", "new_context", "validate"]
 
 _RUNTIME: Final[Mapping[str, Any]] = {
     "catch_exceptions": True,
-    # the positions of all bad rows, and no values: naming columns here takes half a minute for a bad part
+    # the positions of all bad rows without values: with columns named here, a bad part takes half a minute
     "result_format": {
         "result_format": "COMPLETE",
         "exclude_unexpected_values": True,
@@ -43,11 +43,11 @@ _RUNTIME: Final[Mapping[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class Found:
-    """What one expectation found in one frame.
+class FrameResult:
+    """The result of one expectation on one frame.
 
-    ``rows`` are those it looked at (null ones often count as none), ``positions`` those of them that break it;
-    ``problem`` is why it could not be evaluated.
+    ``rows`` is the number of rows that it evaluated (most expectations skip nulls), ``positions`` are those that break
+    it, ``problem`` is why it could not be evaluated.
     """
 
     is_met: bool
@@ -58,7 +58,7 @@ class Found:
 
 
 def new_context() -> EphemeralDataContext:
-    """A context that leaves nothing behind: by default it would make a temporary folder."""
+    """A context without the temporary folder that Great Expectations creates by default."""
     config = DataContextConfig(
         store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
         progress_bars=ProgressBarsConfig(globally=False),
@@ -73,7 +73,7 @@ def _context() -> EphemeralDataContext:
 
 
 def configuration_of(rule: Rule, **meta: Any) -> ExpectationConfiguration:
-    """The rule as Great Expectations knows it. Raises :class:`SettingsError` for arguments that it does not take."""
+    """The rule as Great Expectations' type. Raises :class:`SettingsError` for arguments that it does not accept."""
     configuration = ExpectationConfiguration(
         type=rule.type,
         kwargs=dict(rule.kwargs),
@@ -83,28 +83,28 @@ def configuration_of(rule: Rule, **meta: Any) -> ExpectationConfiguration:
     try:
         configuration.to_domain_obj()
     except (ValueError, TypeError, GreatExpectationsError) as error:
-        told = " ".join(str(error).split())
+        reason = " ".join(str(error).split())
         raise SettingsError(
-            f"{rule.origin}: Great Expectations does not take its arguments ({told}): mend them"
+            f"{rule.origin}: Great Expectations does not accept its arguments ({reason}): fix them"
         ) from None
     return configuration
 
 
-def validate(frame: pd.DataFrame, rules: Sequence[Rule]) -> list[Found]:
-    """What each rule finds in the frame, whose index counts from 0; in the order of the rules."""
-    # a batch by way of a data source would hash every value, which takes longer than most expectations
+def validate(frame: pd.DataFrame, rules: Sequence[Rule]) -> list[FrameResult]:
+    """Evaluate each rule on the frame, whose index counts from 0. Returns results in the order of the rules."""
+    # a batch of a data source would hash every value, which takes longer than most expectations
     engine = PandasExecutionEngine()
     engine.load_batch_data("frame", frame)
     validator = Validator(execution_engine=engine, data_context=_context())
-    # results come in another order where one cannot be evaluated
+    # results come in another order if one cannot be evaluated
     configurations = [configuration_of(rule, number=number) for number, rule in enumerate(rules)]
     results = validator.graph_validate(configurations=configurations, runtime_configuration=dict(_RUNTIME))
-    # the engine is part of a reference cycle, which would hold the rows until the next garbage collection
+    # a reference cycle holds the engine, and with it the rows, until the next garbage collection
     engine.load_batch_data("frame", pd.DataFrame())
     if any("row_condition" in rule.kwargs for rule in rules):
-        # so are the frames of pandas' query
+        # reference cycles hold the frames of pandas' query too
         gc.collect()
-    by_number = {_number(result): _found(result) for result in results}
+    by_number = {_number(result): _frame_result(result) for result in results}
     return [by_number[number] for number in range(len(rules))]
 
 
@@ -113,19 +113,19 @@ def _number(result: ExpectationValidationResult) -> int:
     return int(result.expectation_config.meta["number"])
 
 
-def _found(result: ExpectationValidationResult) -> Found:
-    told: Mapping[str, Any] = result.result or {}
-    return Found(
+def _frame_result(result: ExpectationValidationResult) -> FrameResult:
+    details: Mapping[str, Any] = result.result or {}
+    return FrameResult(
         is_met=bool(result.success),
-        rows=told.get("element_count", 0) - (told.get("missing_count") or 0),
-        positions=told.get("unexpected_index_list") or [],
-        observed=told.get("observed_value"),
+        rows=details.get("element_count", 0) - (details.get("missing_count") or 0),
+        positions=details.get("unexpected_index_list") or [],
+        observed=details.get("observed_value"),
         problem=_problem(result.exception_info),
     )
 
 
 def _problem(info: Mapping[str, Any]) -> str | None:
-    """In one line; ``info`` is of the expectation, or of each metric that it needs."""
+    """The first error in one line. ``info`` is that of the expectation, or of each metric that it needs."""
     infos: Iterable[Mapping[str, Any]] = [info] if "raised_exception" in info else info.values()
-    messages = [str(one["exception_message"]) for one in infos if one["raised_exception"]]
+    messages = [str(item["exception_message"]) for item in infos if item["raised_exception"]]
     return " ".join(messages[0].split()) if messages else None

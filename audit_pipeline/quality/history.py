@@ -1,4 +1,4 @@
-"""What a partition's manifest says, a line a source and a line for the day, beside the manifests before it."""
+"""The numbers of a partition's manifest, per source and for the day, compared with earlier manifests."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,13 +17,13 @@ from audit_pipeline.store.objects import Store
 __all__ = ["TRAILING_DAYS", "History", "day_line", "read_history", "source_lines"]
 
 TRAILING_DAYS: Final = 7
-#: With fewer days that have run, there is nothing that could be called usual.
+#: With fewer days that have run, no number of rows counts as usual.
 _LEAST_DAYS: Final = 3
-#: Rows by which a source must differ from the usual before it is compared: small ones differ by any factor.
+#: Sources that differ from the usual by fewer rows are not compared: small sources differ by any factor.
 _LEAST_DIFFERENCE: Final = 100
-#: A source that has vanished is told from this many usual rows on.
+#: A vanished source is reported if it usually has at least this many rows.
 _LEAST_USUAL_ROWS: Final = 20
-#: Manifests that are read at once; those beyond what is needed are in vain.
+#: Manifests that are read in parallel, at the cost of some that turn out not to be needed.
 _READ_AT_ONCE: Final = 8
 
 
@@ -33,7 +33,7 @@ class _Output(msgspec.Struct):
 
 
 class _Outputs(msgspec.Struct):
-    """All that is decoded of a manifest here: its list of inputs may have 100,000 entries."""
+    """The part of a manifest that is decoded here: its list of inputs may have 100,000 entries."""
 
     outputs: list[_Output]
 
@@ -54,7 +54,7 @@ class History:
 
 
 def read_history(lake: Store, manifest: Manifest) -> History:
-    """Newest first, and no further back than the last days and the newest appearance of each source."""
+    """The history before a partition, read no further back than the last days and the last run of each source."""
     earlier = _earlier_partitions(lake, manifest.partition)
     since = manifest.partition - timedelta(days=TRAILING_DAYS)
     unseen = {output.source for output in manifest.outputs}
@@ -73,7 +73,7 @@ def read_history(lake: Store, manifest: Manifest) -> History:
 def source_lines(manifest: Manifest, history: History, duplicate_keys: Mapping[str, int]) -> list[dict[str, Any]]:
     """A line for each source that the partition has, that the days before had, or that has duplicate keys.
 
-    ``factor`` is how many times more or fewer rows there are than usual; None where that says nothing.
+    ``factor`` is how many times more or fewer rows there are than usual; None where that is not significant.
     """
     rows, late = Counter[str](), Counter[str]()
     for output in manifest.outputs:
@@ -112,20 +112,20 @@ def day_line(manifest: Manifest) -> dict[str, Any]:
 
 def _compared(rows: int, trailing: Sequence[int], is_enough: bool) -> dict[str, Any]:
     usual = float(median(trailing)) if is_enough else None
-    told: dict[str, Any] = {"usual_rows": usual, "days_compared": len(trailing), "factor": None}
-    # what was never there is not far from the usual, but new: another check's matter
+    compared: dict[str, Any] = {"usual_rows": usual, "days_compared": len(trailing), "factor": None}
+    # a source without any earlier rows is new, which is another check
     if usual is None or not any(trailing):
-        return told
+        return compared
     has_vanished = rows == 0 and usual >= _LEAST_USUAL_ROWS
     if has_vanished or abs(rows - usual) >= _LEAST_DIFFERENCE:
-        told["factor"] = max(rows, usual) / max(1, min(rows, usual))
-    return told
+        compared["factor"] = max(rows, usual) / max(1, min(rows, usual))
+    return compared
 
 
 def _earlier_partitions(lake: Store, partition: date) -> list[date]:
     names = (info.key.rsplit("/", 1)[-1].removesuffix(".json") for info in lake.list(MANIFEST_PREFIX))
-    found = (date.fromisoformat(name) for name in names if name[:1].isdigit())
-    return sorted((day for day in found if day < partition), reverse=True)
+    days = (date.fromisoformat(name) for name in names if name[:1].isdigit())
+    return sorted((day for day in days if day < partition), reverse=True)
 
 
 def _read(lake: Store, partitions: Sequence[date]) -> Iterator[tuple[date, Mapping[str, int]]]:
@@ -138,7 +138,7 @@ def _read(lake: Store, partitions: Sequence[date]) -> Iterator[tuple[date, Mappi
 
 
 def _rows_by_source(lake: Store, partition: date) -> Mapping[str, int] | None:
-    """None where the manifest is gone or broken: that is a matter of its own partition, not of those after it."""
+    """None if the manifest is gone or broken, which is a problem of its own partition, not of later ones."""
     data = lake.get_if_exists(manifest_path(partition))
     if data is None:
         return None

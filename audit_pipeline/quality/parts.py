@@ -15,16 +15,17 @@ from audit_pipeline.store.objects import ObjectInfo, Store
 
 __all__ = ["read_parts"]
 
-#: Each part costs about a fifth of a second besides its rows.
+#: Largest part in rows. Each part costs about a fifth of a second besides its rows.
 _PART_ROWS: Final = 250_000
-#: Of the columns read, in Arrow, where rows are large.
+#: Largest part in Arrow bytes of the columns read, which limits parts with large rows.
 _PART_BYTES: Final = 64 << 20
 
 
 def read_parts(lake: Store, manifest: Manifest, columns: Collection[str]) -> Iterator[pa.Table]:
-    """The rows of the partition's files, in the order of the files: these columns, and those that name a row.
+    """The rows of the partition's files, in the order of the files: these columns, and the key columns.
 
-    What a file lacks is missing in its parts too. Raises :class:`StoreError` for a file that is gone or unreadable.
+    A column that a file lacks is missing in its parts. Raises :class:`StoreError` for a file that is gone or
+    unreadable.
     """
     dates = {output.dt for output in manifest.outputs}
     listed = {info.key: info for dt in dates for info in lake.list(dt_prefix(dt).rstrip("/"))}
@@ -35,7 +36,7 @@ def read_parts(lake: Store, manifest: Manifest, columns: Collection[str]) -> Ite
 
 
 def _joined(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """A day may have thousands of small files: several of them make a part."""
+    """Concatenate small tables: a day may have thousands of small files."""
     waiting: list[pa.Table] = []
     rows = size = 0
     for table in tables:
@@ -68,7 +69,7 @@ def _read(
 
 
 def _rows_at_once(metadata: pq.FileMetaData, names: Sequence[str]) -> int:
-    """As many rows as make a part, by the sizes of their texts in the row group with the largest."""
+    """The number of rows that make a part, by the row group with the largest rows."""
     row_bytes = 1
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
@@ -79,7 +80,7 @@ def _rows_at_once(metadata: pq.FileMetaData, names: Sequence[str]) -> int:
 
 
 def _completed(table: pa.Table, output: OutputFile, columns: Collection[str]) -> pa.Table:
-    """With the columns that are folders' names and the one that is worked out; integers as 64 bits."""
+    """The table with the partition columns, the event date if it is needed, and integers of 64 bits."""
     for name, value in zip(PARTITION_COLUMNS, (output.dt.isoformat(), output.source), strict=True):
         table = table.append_column(name, pa.repeat(value, len(table)))
     for number, field in enumerate(table.schema):

@@ -1,4 +1,4 @@
-"""A user's suite as a Python module. It imports Great Expectations itself, so this may too."""
+"""A user's suite in a Python module. Such a module imports Great Expectations, so this one may too."""
 
 import importlib.util
 from collections.abc import Set
@@ -13,7 +13,7 @@ from great_expectations.expectations.expectation import (
     MulticolumnMapExpectation,
 )
 
-import audit_pipeline.quality.expectations  # noqa: F401 - a user's suite may have them too
+import audit_pipeline.quality.expectations  # noqa: F401 - registers expectations that the suite may use
 
 __all__ = ["entries_of", "load_module", "own_types", "suite_of"]
 
@@ -21,40 +21,40 @@ _ROW_BY_ROW = (ColumnMapExpectation, ColumnPairMapExpectation, MulticolumnMapExp
 
 
 def load_module(path: Path) -> ModuleType:
-    """The module of a file, under a name of its own. Raises what the module does."""
+    """Import the module of a file under a name of its own. Raises what the module does."""
     spec = importlib.util.spec_from_file_location("audit_quality_suite", path)
     if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is no Python module")
+        raise ImportError(f"{path} is not a Python module")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
 def suite_of(module: ModuleType) -> gx.ExpectationSuite:
-    """What ``suite`` is in the module, or gives. ``TypeError`` for anything else."""
-    found = getattr(module, "suite", None)
-    suite = found() if callable(found) else found
+    """The ``suite`` of the module, or what it returns if it is a function. ``TypeError`` for anything else."""
+    member = getattr(module, "suite", None)
+    suite = member() if callable(member) else member
     if not isinstance(suite, gx.ExpectationSuite):
-        raise TypeError("suite is no ExpectationSuite, and no function that gives one")
+        raise TypeError("suite is not an ExpectationSuite or a function that returns one")
     return suite
 
 
 def entries_of(suite: gx.ExpectationSuite) -> list[dict[str, Any]]:
-    """Its expectations in the form in which a YAML file has them."""
+    """The expectations in the form of a YAML suite."""
     return [
         {
-            "type": one.expectation_type,
-            "kwargs": one.configuration.kwargs,
-            "severity": one.severity.value,
-            "meta": one.meta,
-            "description": one.description or one.notes,
+            "type": expectation.expectation_type,
+            "kwargs": expectation.configuration.kwargs,
+            "severity": expectation.severity.value,
+            "meta": expectation.meta,
+            "description": expectation.description or expectation.notes,
         }
-        for one in suite.expectations
+        for expectation in suite.expectations
     ]
 
 
 def own_types(suite: gx.ExpectationSuite) -> tuple[Set[str], Set[str]]:
-    """Types of expectations that are the user's own: those that look at a row at a time, and the others."""
-    own = [one for one in suite.expectations if not type(one).__module__.startswith("great_expectations.")]
-    row_by_row = {one.expectation_type for one in own if isinstance(one, _ROW_BY_ROW)}
-    return row_by_row, {one.expectation_type for one in own} - row_by_row
+    """Types of expectations that the user's module defines: those that evaluate one row at a time, and the others."""
+    own = [item for item in suite.expectations if not type(item).__module__.startswith("great_expectations.")]
+    row_by_row = {item.expectation_type for item in own if isinstance(item, _ROW_BY_ROW)}
+    return row_by_row, {item.expectation_type for item in own} - row_by_row

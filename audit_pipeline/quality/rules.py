@@ -1,4 +1,4 @@
-"""One expectation as the checks hold it, without Great Expectations, which is slow to import."""
+"""An expectation as a plain value, without Great Expectations, which is slow to import."""
 
 import json
 import re
@@ -20,16 +20,16 @@ __all__ = [
     "RuleSeverity",
 ]
 
-#: What an expectation looks at: the rows, one line a source, one line for the day, or the rows by a SQL query.
+#: What an expectation evaluates: the rows, one line per source, one line for the day, or the rows in a SQL query.
 Batch = Literal["rows", "sources", "day", "sql"]
 #: As Great Expectations names them.
 RuleSeverity = Literal["critical", "warning", "info"]
 
-#: The only type of expectation that is run by DuckDB.
+#: The type of expectation that DuckDB evaluates.
 SQL_RULE: Final = "unexpected_rows_expectation"
-#: UTC date of ``Timestamp`` as text, made while the rows are read.
+#: UTC date of ``Timestamp`` as text, computed while the rows are read.
 EVENT_DATE: Final = "event_date"
-#: What names a row.
+#: The columns that identify a row.
 KEY_COLUMNS: Final = ("source", "Id", "EntityIndex", "dt")
 SOURCE_COLUMNS: Final = (
     "source",
@@ -62,7 +62,7 @@ BATCH_COLUMNS: Final[Mapping[Batch, Sequence[str]]] = {
 
 @dataclass(frozen=True)
 class Rule:
-    """An expectation of one check. ``text`` says in a few words what breaks it; ``origin`` where it is written."""
+    """An expectation of one check. ``text`` says in a few words what breaks it, ``origin`` where it is defined."""
 
     check: str
     type: str
@@ -74,14 +74,14 @@ class Rule:
 
     @property
     def columns(self) -> Sequence[str]:
-        """The columns of its batch that it needs.
+        """The columns of its batch that it needs: all that its arguments mention.
 
-        Any that its arguments mention count: a row condition names them in the middle of a text.
+        A row condition names columns in the middle of a text.
         """
         words = set(re.findall(r"\w+", json.dumps(dict(self.kwargs), default=str)))
         return [column for column in BATCH_COLUMNS[self.batch] if column in words]
 
     @property
     def mostly(self) -> float:
-        """The least share of rows that must be as expected."""
+        """The share of rows that must be as expected."""
         return float(self.kwargs.get("mostly", 1))

@@ -1,4 +1,4 @@
-"""What needs all rows of a day at once, by DuckDB, which spills what does not fit into its memory."""
+"""Checks that need all rows of a day at once, in DuckDB, which spills to disk what does not fit into its memory."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,15 +19,15 @@ from audit_pipeline.store.objects import Store
 __all__ = ["Duplicates", "Selected", "find_duplicates", "select_rows"]
 
 _KEY: Final = 'dt, source, "Id", "EntityIndex"'
-#: A null is another check's matter. Of other dates, only those keys count that this partition wrote there.
-_LOOKED_AT: Final = f"""
+#: Nulls are left to another check. Of other dates, only the keys that this partition wrote there count.
+_KEYS: Final = f"""
     SELECT {_KEY} FROM of_dates WHERE "Id" IS NOT NULL AND "EntityIndex" IS NOT NULL
     AND (dt = $day OR (dt, source, "Id") IN (SELECT (dt, source, "Id") FROM written_late))"""
 
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Keys that stand more than once: how many by source, and the first of them with how often (``times``)."""
+    """Keys that occur more than once: their number by source, and the first with the number of rows (``times``)."""
 
     by_source: Mapping[str, int] = field(default_factory=dict)
     rows: Sequence[Mapping[str, Any]] = ()
@@ -36,19 +36,18 @@ class Duplicates:
 
 @dataclass(frozen=True)
 class Selected:
-    """How many rows a query gave, of how many it was asked over, and the first of them."""
+    """The number of rows that a query returned, and the first of them."""
 
-    of: int = 0
     count: int = 0
     rows: Sequence[Mapping[str, Any]] = ()
     problem: str | None = None
 
 
 def find_duplicates(settings: Settings, lake: Store, manifest: Manifest, limit: int) -> Duplicates:
-    """Keys (source, Id, EntityIndex) that more than one row of a ``dt`` has, in files of whichever partition.
+    """Keys (source, Id, EntityIndex) that more than one row of a ``dt`` has, in the files of any partition.
 
-    Of the partition's own date all, of the others to which it wrote late rows those that it wrote. Raises
-    :class:`StoreError` where the files change meanwhile.
+    These are all keys of the partition's own date, and those that it wrote to other dates. Raises
+    :class:`StoreError` if the files change meanwhile.
     """
     try:
         with _connection(settings, lake) as connection:
@@ -59,7 +58,7 @@ def find_duplicates(settings: Settings, lake: Store, manifest: Manifest, limit: 
 
 
 def select_rows(settings: Settings, lake: Store, manifest: Manifest, query: str, limit: int) -> Selected:
-    """What a query with ``{batch}`` in the place of the partition's rows selects. Raises as the above."""
+    """The result of a query, in which ``{batch}`` stands for the partition's rows. Raises :class:`StoreError`."""
     try:
         with _connection(settings, lake) as connection:
             create_view(connection, "batch", lake, [output.path for output in manifest.outputs])
@@ -67,7 +66,7 @@ def select_rows(settings: Settings, lake: Store, manifest: Manifest, query: str,
             # the line break ends a comment
             (count,) = _one(connection, f"SELECT count(*) FROM ({inner}\n)")
             rows = _dicts(connection.execute(f"SELECT * FROM ({inner}\n) LIMIT {limit}"))
-            return Selected(manifest.rows, count, rows)
+            return Selected(count, rows)
     except duckdb.Error as error:
         return Selected(problem=_one_line(error))
 
@@ -84,16 +83,16 @@ def _view_dates(connection: duckdb.DuckDBPyConnection, lake: Store, manifest: Ma
 
 def _find_duplicates(connection: duckdb.DuckDBPyConnection, manifest: Manifest, limit: int) -> Duplicates:
     day = {"day": manifest.partition.isoformat()}
-    # hashes of 8 bytes first: ten million keys would be a gigabyte, and hardly any stands twice
+    # hashes of 8 bytes first: ten million keys would be a gigabyte, and hardly any occurs twice
     connection.execute(
-        f"CREATE TEMP TABLE suspects AS SELECT hash({_KEY}) AS hashed FROM ({_LOOKED_AT}) "
+        f"CREATE TEMP TABLE suspects AS SELECT hash({_KEY}) AS hashed FROM ({_KEYS}) "
         "GROUP BY hashed HAVING count(*) > 1",
         day,
     )
     if _one(connection, "SELECT count(*) FROM suspects") == (0,):
         return Duplicates()
     connection.execute(
-        f"CREATE TEMP TABLE duplicates AS SELECT {_KEY}, count(*) AS times FROM ({_LOOKED_AT}) "
+        f"CREATE TEMP TABLE duplicates AS SELECT {_KEY}, count(*) AS times FROM ({_KEYS}) "
         f"WHERE hash({_KEY}) IN (SELECT hashed FROM suspects) GROUP BY ALL HAVING times > 1",
         day,
     )
@@ -107,7 +106,7 @@ def _find_duplicates(connection: duckdb.DuckDBPyConnection, manifest: Manifest, 
 @contextmanager
 def _connection(settings: Settings, lake: Store) -> Iterator[duckdb.DuckDBPyConnection]:
     with open_connection(settings, lake) as connection:
-        # a script reads what the command writes
+        # scripts read the output of the command
         connection.execute("SET enable_progress_bar = false")
         try:
             yield connection

@@ -1,4 +1,4 @@
-"""A user's own expectations, from the file that ``AUDIT_QUALITY_SUITE`` names: YAML, or a Python module."""
+"""A user's expectations, from the file that ``AUDIT_QUALITY_SUITE`` names: YAML, or a Python module."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence, Set
@@ -11,8 +11,8 @@ from audit_pipeline.quality.rules import BATCH_COLUMNS, SQL_RULE, Batch, Rule, R
 
 __all__ = ["AGGREGATES", "ROW_BY_ROW", "load_suite"]
 
-#: Types that look at a row at a time, so that a day may be looked at in parts. They are listed here, for Great
-#: Expectations is slow to import; a test holds the lists to it.
+#: Types that evaluate one row at a time, which can run on a day in parts. They are listed here because Great
+#: Expectations is slow to import; a test compares the lists with it.
 ROW_BY_ROW: Final = frozenset(
     {
         "expect_column_pair_values_a_to_be_given_with_b",
@@ -40,7 +40,7 @@ ROW_BY_ROW: Final = frozenset(
         "expect_select_column_values_to_be_unique_within_record",
     }
 )
-#: Types that look at all values of a column at once, or at the whole table.
+#: Types that evaluate all values of a column at once, or the whole table.
 AGGREGATES: Final = frozenset(
     {
         "expect_column_distinct_values_to_be_in_set",
@@ -73,7 +73,7 @@ _VARIABLE: Final = "AUDIT_QUALITY_SUITE"
 
 @dataclass(frozen=True)
 class _Suite:
-    """Expectations as they are written, and the types among them that only their file knows."""
+    """The entries of a suite file, and the types of expectations that the file itself defines."""
 
     path: Path
     entries: Sequence[Any]
@@ -82,9 +82,9 @@ class _Suite:
 
 
 def load_suite(path: Path, taken: Collection[str]) -> list[Rule]:
-    """The expectations of a suite file, each with the name of its check.
+    """The expectations of a suite file, each with the name of its check; ``taken`` are the names of built-in checks.
 
-    Raises :class:`SettingsError` for a file, an expectation or a name (``taken`` are the built-in ones) that is wrong.
+    Raises :class:`SettingsError` for a file, an expectation or a name that is wrong.
     """
     suite = _read_python(path) if path.suffix == ".py" else _read_yaml(path)
     batches: dict[str, Batch] = {}
@@ -102,13 +102,13 @@ def load_suite(path: Path, taken: Collection[str]) -> list[Rule]:
 
 
 class _Entry:
-    """One expectation as it is written."""
+    """One expectation of a suite file."""
 
     def __init__(self, suite: _Suite, number: int, entry: Any) -> None:
         self._suite = suite
         self._origin = f"{_VARIABLE} {suite.path}, expectation {number}"
         if not isinstance(entry, Mapping):
-            raise self._error(f"{entry!r} is no mapping: write type, kwargs and severity")
+            raise self._error(f"{entry!r} is not a mapping: write type, kwargs and severity")
         if unknown := sorted(map(str, entry.keys() - _FIELDS)):
             raise self._error(f"{', '.join(unknown)} is not known: the fields are {', '.join(sorted(_FIELDS))}")
         self._type = str(entry.get("type") or "")
@@ -117,12 +117,12 @@ class _Entry:
         self._origin += f" ({self._type})"
         self._kwargs = self._mapping(entry, "kwargs")
         self._meta = self._mapping(entry, "meta")
-        # what Great Expectations takes it for where it is not given
+        # the default of Great Expectations
         self._severity = entry.get("severity", "critical")
         self._description = entry.get("description")
 
     def rule(self, used: Collection[str]) -> Rule:
-        """``used`` are names of checks that it must not be given by itself."""
+        """The rule; ``used`` are names that its check cannot get by default."""
         severities = get_args(RuleSeverity)
         if self._severity not in severities:
             raise self._error(f"severity is {self._severity!r}: choose from {', '.join(severities)}")
@@ -149,11 +149,11 @@ class _Entry:
             raise self._error(f"meta.batch is {given!r}: choose from {', '.join(_BATCHES)}")
         row_by_row = ROW_BY_ROW | self._suite.own_row_by_row
         if self._type not in row_by_row | AGGREGATES | self._suite.own_aggregates:
-            raise self._error("no such expectation can be run here: docs/operate/quality.md lists those that can")
+            raise self._error("this type of expectation is not supported: docs/operate/quality.md lists those that are")
         if given == "rows" and self._type not in row_by_row:
             raise self._error(
-                "it looks at all rows at once, and a day is read in parts: write it in SQL as "
-                f"{SQL_RULE}, or let it look at the numbers of each source (meta: {{batch: sources}})"
+                "it evaluates all rows at once, and a day is read in parts: write it in SQL as "
+                f"{SQL_RULE}, or evaluate it on the numbers of each source (meta: {{batch: sources}})"
             )
         return given  # type: ignore[no-any-return]
 
@@ -171,15 +171,15 @@ class _Entry:
     @property
     def _columns(self) -> list[str]:
         given = [self._kwargs[argument] for argument in _COLUMN_ARGUMENTS if self._kwargs.get(argument)]
-        return [str(name) for one in given for name in (one if isinstance(one, list | tuple) else [one])]
+        return [str(name) for value in given for name in (value if isinstance(value, list | tuple) else [value])]
 
     def _check(self, used: Collection[str]) -> str:
         if (name := self._meta.get("check")) is not None:
             if not isinstance(name, str) or not _NAME.fullmatch(name):
                 raise self._error(f"meta.check is {name!r}: write letters, digits and _ only")
             return name
-        made = "_".join([self._type, *self._columns])
-        numbered = (made if number == 1 else f"{made}_{number}" for number in range(1, len(used) + 2))
+        default = "_".join([self._type, *self._columns])
+        numbered = (default if number == 1 else f"{default}_{number}" for number in range(1, len(used) + 2))
         return next(name for name in numbered if name not in used)
 
     def _mapping(self, entry: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -188,12 +188,12 @@ class _Entry:
             raise self._error(f"{name} is {given!r}: write a mapping")
         return given
 
-    def _error(self, told: str) -> SettingsError:
-        return SettingsError(f"{self._origin}: {told}")
+    def _error(self, problem: str) -> SettingsError:
+        return SettingsError(f"{self._origin}: {problem}")
 
 
 def _read_yaml(path: Path) -> _Suite:
-    # late: only who has a suite needs it
+    # not at the top: only a user with a suite needs it
     import yaml
 
     try:
@@ -201,10 +201,10 @@ def _read_yaml(path: Path) -> _Suite:
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{_VARIABLE} {path} cannot be read: {error}") from None
     except yaml.YAMLError as error:
-        raise SettingsError(f"{_VARIABLE} {path} is no YAML: {' '.join(str(error).split())}") from None
+        raise SettingsError(f"{_VARIABLE} {path} is not YAML: {' '.join(str(error).split())}") from None
     entries = content.get("expectations") if isinstance(content, Mapping) else None
     if not isinstance(entries, list) or set(content) != {"expectations"}:
-        raise SettingsError(f"{_VARIABLE} {path} must have one field, expectations, with a list of them")
+        raise SettingsError(f"{_VARIABLE} {path} must have one field, expectations, which is a list")
     return _Suite(path, entries)
 
 
@@ -214,8 +214,8 @@ def _read_python(path: Path) -> _Suite:
     try:
         suite = suite_of(load_module(path))
     except Exception as error:
-        # whatever a user's module raises
-        told = " ".join(f"{type(error).__name__}: {error}".split())
-        raise SettingsError(f"{_VARIABLE} {path} cannot be loaded ({told}): mend the module") from error
+        # a user's module may raise anything
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise SettingsError(f"{_VARIABLE} {path} cannot be loaded ({reason}): fix the module") from error
     row_by_row, aggregates = own_types(suite)
     return _Suite(path, entries_of(suite), row_by_row, aggregates)

@@ -1,4 +1,4 @@
-"""What a check says of a day, and what the findings of an examination mean for each check."""
+"""The verdict of a check on a day, and how it follows from the findings of an examination."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,24 +16,24 @@ from audit_pipeline.quality.history import TRAILING_DAYS, day_line
 
 __all__ = ["Severity", "Verdict", "verdicts_of"]
 
-#: An ``error`` holds the day back from the table; a ``warn`` is something to look at.
+#: An ``error`` holds the day back from the table; a ``warn`` does not.
 Severity = Literal["error", "warn"]
 
 #: Sources that a description names.
 _NAMED: Final = 5
 _UNITS: Final = {"rows": "rows", "sources": "sources", "day": "days", "sql": "rows"}
 _NOT_EVALUATED: Final = (
-    "A column is missing or has another type, or the expectation itself is wrong: mend the expectation, or, where the "
+    "A column is missing or has another type, or the expectation itself is wrong: fix the expectation or, if the "
     "day's files are damaged, run the partition again."
 )
-_YOURS: Final = "This is a check of your own suite: see there what it means."
+_YOURS: Final = "This check is from your own suite: see there what it means."
 
 
 @dataclass(frozen=True)
 class Verdict:
     """``description`` is one line for a person; ``metadata`` are the numbers behind it.
 
-    ``severity`` is how bad a failure is; it says nothing of a check that passed.
+    ``severity`` is that of a failure; it has no meaning for a check that passed.
     """
 
     passed: bool
@@ -48,11 +48,11 @@ def verdicts_of(examination: Examination) -> dict[str, Verdict]:
 
 
 def _verdict(examination: Examination, check: CheckFindings) -> Verdict:
-    broken = [found for found in check.rules if not found.is_met]
+    broken = [finding for finding in check.findings if not finding.is_met]
     numbers = _NUMBERS.get(check.name, _plain_numbers)(examination, check)
     if not broken:
         return Verdict(True, _PASSED.get(check.name, _passed)(examination, check), numbers)
-    problems = list(dict.fromkeys(found.problem for found in broken if found.problem))
+    problems = list(dict.fromkeys(finding.problem for finding in broken if finding.problem))
     if problems:
         description, what_to_do = f"could not be evaluated: {'; '.join(problems)}", _NOT_EVALUATED
     else:
@@ -60,18 +60,20 @@ def _verdict(examination: Examination, check: CheckFindings) -> Verdict:
     metadata = {**_bad(examination, check), "what_to_do": what_to_do}
     if problems:
         metadata["problem"] = "; ".join(problems)
-    if len(check.rules) > 1:
-        metadata["expectations"] = [{"broken": found.rule.text, "failed": found.failed} for found in check.rules]
-    severities = {found.rule.severity for found in broken}
+    if len(check.findings) > 1:
+        metadata["expectations"] = [
+            {"broken": finding.rule.text, "failed": finding.failed} for finding in check.findings
+        ]
+    severities = {finding.rule.severity for finding in broken}
     if severities == {"info"}:
         return Verdict(True, f"for information: {description}", metadata | numbers)
     return Verdict(False, description, metadata | numbers, severity="error" if "critical" in severities else "warn")
 
 
 def _bad(examination: Examination, check: CheckFindings) -> dict[str, Any]:
-    """How many, and which."""
+    """The number of failed lines, and the first of them."""
     if check.name == QUARANTINE_SHARE:
-        # they are events, and lie in the quarantine
+        # these are events, and their records are in the quarantine
         return {"failed": examination.manifest.events.quarantined}
     return {"failed": check.failed, "rows": check.rows}
 
@@ -82,30 +84,30 @@ def _what_to_do(check: CheckFindings) -> str:
 
 
 def _plain_numbers(_: Examination, check: CheckFindings) -> dict[str, Any]:
-    numbers: dict[str, Any] = {f"{_UNITS[check.batch]}_checked": max(found.looked_at for found in check.rules)}
-    if observed := [found.observed for found in check.rules if found.observed is not None]:
+    numbers: dict[str, Any] = {f"{_UNITS[check.batch]}_checked": max(finding.evaluated for finding in check.findings)}
+    if observed := [finding.observed for finding in check.findings if finding.observed is not None]:
         numbers["observed"] = str(observed[0])
     return numbers
 
 
 def _passed(_: Examination, check: CheckFindings) -> str:
-    looked_at = max(found.looked_at for found in check.rules)
-    few = "" if not check.failed else f", {check.failed:,} of them otherwise than expected, which is allowed"
-    return f"{looked_at:,} {_UNITS[check.batch]} looked at{few}"
+    evaluated = max(finding.evaluated for finding in check.findings)
+    failed = "" if not check.failed else f", {check.failed:,} not as expected, which is within the limit"
+    return f"{evaluated:,} {_UNITS[check.batch]} checked{failed}"
 
 
 def _failed(_: Examination, check: CheckFindings) -> str:
-    broken = [found for found in check.rules if not found.is_met]
-    return "; ".join(f"{_count(found)}{found.rule.text}" for found in broken)
+    broken = [finding for finding in check.findings if not finding.is_met]
+    return "; ".join(f"{_count(finding)}{finding.rule.text}" for finding in broken)
 
 
-def _count(found: RuleFindings) -> str:
-    if found.observed is not None:
-        return f"{found.observed} observed: "
-    return f"{found.failed:,} of {found.looked_at:,} {_UNITS[found.rule.batch]}: " if found.looked_at else ""
+def _count(finding: RuleFindings) -> str:
+    if finding.observed is not None:
+        return f"{finding.observed} observed: "
+    return f"{finding.failed:,} of {finding.evaluated:,} {_UNITS[finding.rule.batch]}: " if finding.evaluated else ""
 
 
-# the built-in checks whose numbers tell more than how many lines are bad
+# the built-in checks with more numbers than how many lines failed
 
 
 def _key_unique_numbers(examination: Examination, _: CheckFindings) -> dict[str, Any]:
@@ -117,7 +119,7 @@ def _key_unique_passed(examination: Examination, _: CheckFindings) -> str:
 
 
 def _key_unique_failed(_: Examination, check: CheckFindings) -> str:
-    return f"{check.failed:,} keys (source, Id, EntityIndex) stand more than once in a date"
+    return f"{check.failed:,} keys (source, Id, EntityIndex) occur more than once in a date"
 
 
 def _rows_numbers(examination: Examination, check: CheckFindings) -> dict[str, Any]:
@@ -147,7 +149,7 @@ def _rows_failed(_: Examination, check: CheckFindings) -> str:
 
 def _quarantine_numbers(examination: Examination, check: CheckFindings) -> dict[str, Any]:
     line = day_line(examination.manifest)
-    warn, error = (found.rule.kwargs["max_value"] for found in check.rules)
+    warn, error = (finding.rule.kwargs["max_value"] for finding in check.findings)
     by_reason = examination.manifest.quarantine.by_reason
     return {
         "events": line["events"],
@@ -159,12 +161,12 @@ def _quarantine_numbers(examination: Examination, check: CheckFindings) -> dict[
     }
 
 
-def _quarantine_told(examination: Examination, check: CheckFindings) -> str:
+def _quarantine_described(examination: Examination, check: CheckFindings) -> str:
     numbers = _quarantine_numbers(examination, check)
-    broken = [found.rule.kwargs["max_value"] for found in check.rules if not found.is_met]
+    broken = [finding.rule.kwargs["max_value"] for finding in check.findings if not finding.is_met]
     than = f", more than {max(broken):.3%}" if broken else ""
-    told = ", ".join(f"{line['records']:,} {line['reason']}" for line in numbers["records_by_reason"])
-    reasons = f" (records: {told})" if told else ""
+    by_reason = ", ".join(f"{line['records']:,} {line['reason']}" for line in numbers["records_by_reason"])
+    reasons = f" (records: {by_reason})" if by_reason else ""
     return (
         f"{numbers['events_quarantined']:,} of {numbers['events']:,} events are in quarantine: "
         f"{numbers['quarantine_share']:.3%}{than}{reasons}"
@@ -182,12 +184,12 @@ def _new_failed(_: Examination, check: CheckFindings) -> str:
     return "never seen before: " + _named(check, lambda row: f"{row['source']} ({row['rows']:,} rows)")
 
 
-def _named(check: CheckFindings, tell: Callable[[Mapping[str, Any]], str]) -> str:
+def _named(check: CheckFindings, describe: Callable[[Mapping[str, Any]], str]) -> str:
     more = f"; and {check.failed - _NAMED:,} more" if check.failed > _NAMED else ""
-    return "; ".join(map(tell, check.rows[:_NAMED])) + more
+    return "; ".join(map(describe, check.rows[:_NAMED])) + more
 
 
-_Tell = Callable[[Examination, CheckFindings], str]
+_Describe = Callable[[Examination, CheckFindings], str]
 
 _NUMBERS: Final[Mapping[str, Callable[[Examination, CheckFindings], dict[str, Any]]]] = {
     KEY_UNIQUE: _key_unique_numbers,
@@ -195,15 +197,15 @@ _NUMBERS: Final[Mapping[str, Callable[[Examination, CheckFindings], dict[str, An
     QUARANTINE_SHARE: _quarantine_numbers,
     NEW_SOURCES: _source_numbers,
 }
-_PASSED: Final[Mapping[str, _Tell]] = {
+_PASSED: Final[Mapping[str, _Describe]] = {
     KEY_UNIQUE: _key_unique_passed,
     ROWS_PER_SOURCE: _rows_passed,
-    QUARANTINE_SHARE: _quarantine_told,
+    QUARANTINE_SHARE: _quarantine_described,
     NEW_SOURCES: _new_passed,
 }
-_FAILED: Final[Mapping[str, _Tell]] = {
+_FAILED: Final[Mapping[str, _Describe]] = {
     KEY_UNIQUE: _key_unique_failed,
     ROWS_PER_SOURCE: _rows_failed,
-    QUARANTINE_SHARE: _quarantine_told,
+    QUARANTINE_SHARE: _quarantine_described,
     NEW_SOURCES: _new_failed,
 }

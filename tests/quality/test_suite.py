@@ -143,7 +143,7 @@ def test_a_share_counts_over_the_whole_day_not_over_a_part(
     for mostly, passes in ((0.75, True), (0.76, False)):
         verdict = only(lake, suite(lake, expect(NOT_NULL, column="ChannelCode", mostly=mostly)))
         assert verdict.passed == passes
-        assert ("2 of them otherwise than expected" in verdict.description) == passes
+        assert ("2 not as expected" in verdict.description) == passes
 
 
 def test_null_values_do_not_count_towards_a_share_but_where_they_are_what_is_looked_at(lake: Lake) -> None:
@@ -250,13 +250,13 @@ def suite():
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("expectations: [", "is no YAML"),
+        ("expectations: [", "is not YAML"),
         ("- type: x", "must have one field, expectations"),
         ("expectations: {}", "must have one field, expectations"),
         ("expectations: []\nname: x", "must have one field, expectations"),
-        ("expectations: [not_null]", "expectation 1: 'not_null' is no mapping"),
+        ("expectations: [not_null]", "expectation 1: 'not_null' is not a mapping"),
         ("expectations: [{kwargs: {column: Id}}]", "expectation 1: it has no type"),
-        ("expectations: [{type: expect_beauty}]", "(expect_beauty): no such expectation can be run here"),
+        ("expectations: [{type: expect_beauty}]", "(expect_beauty): this type of expectation is not supported"),
         (f"expectations: [{{type: {NOT_NULL}, kwargs: {{column: Colour}}}}]", "rows have no column 'Colour'"),
         (f"expectations: [{{type: {NOT_NULL}, kwargs: {{column: rows}}}}]", "rows have no column 'rows'"),
         (f"expectations: [{{type: {NOT_NULL}, kwargs: [Id]}}]", "kwargs is ['Id']: write a mapping"),
@@ -283,7 +283,7 @@ def suite():
         ),
         (
             "expectations: [{type: expect_column_values_to_be_unique, kwargs: {column: Id}}]",
-            "(expect_column_values_to_be_unique): it looks at all rows at once",
+            "(expect_column_values_to_be_unique): it evaluates all rows at once",
         ),
         (
             "expectations: [{type: expect_column_sum_to_be_between, kwargs: {column: Nope}, meta: {batch: sources}}]",
@@ -310,8 +310,8 @@ def test_a_wrong_suite_is_refused_in_one_line_that_names_the_place(lake: Lake, t
     ("text", "says"),
     [
         ("import nothing_of_this_name", "ModuleNotFoundError"),
-        ("suite = [1]", "suite is no ExpectationSuite"),
-        ("", "suite is no ExpectationSuite"),
+        ("suite = [1]", "suite is not an ExpectationSuite"),
+        ("", "suite is not an ExpectationSuite"),
         ("def suite(:", "SyntaxError"),
         ("def suite():\n    raise KeyError('x')", "KeyError"),
     ],
@@ -336,7 +336,7 @@ def test_arguments_that_great_expectations_does_not_take_are_refused_when_it_run
     write_day(lake, row())
     path = suite(lake, expect("expect_column_value_lengths_to_be_between", **kwargs))
     (name,) = listed(lake, path)
-    with pytest.raises(SettingsError, match=r"expectation 1 .*does not take its arguments") as refused:
+    with pytest.raises(SettingsError, match=r"expectation 1 .*does not accept its arguments") as refused:
         check(lake, name, quality_suite=path)
     assert "\n" not in str(refused.value)
 
@@ -399,7 +399,7 @@ def test_the_command_shows_each_check_and_the_rows_that_break_it(lake: Lake, cli
     # what comes from data cannot drive the terminal
     assert "\\x1b[31mArchive" in shown
     assert "\x1b[31mArchive" not in shown
-    assert "known_actions: Ask the producer" in shown
+    assert "known_actions: Have the producer" in shown
 
 
 def test_the_command_ends_with_1_where_a_critical_check_fails_and_writes_json(lake: Lake, cli: Commands) -> None:
