@@ -13,20 +13,19 @@ from audit_pipeline.errors import SettingsError
 
 __all__ = ["QuerySettings", "Settings", "glue_job_of", "load_query_settings", "load_settings"]
 
-#: Names that Glue, Athena and Trino take as they are, without quotes and in any case.
+#: Names that Glue, Athena and Trino accept without quotes, whatever their case.
 _NAME: Final = "^[a-z][a-z0-9_]{0,127}$"
 
-#: Of fields that most installations leave alone; docs/operate/settings.md lists them apart.
+#: Marks fields that most installations leave alone, which docs/operate/settings.md lists separately.
 _TUNING: Final[JsonDict] = {"group": "tuning"}
 
 _AnySettings = TypeVar("_AnySettings", bound="QuerySettings")
 
 
 class QuerySettings(BaseSettings):
-    """What the query client needs to know.
+    """The settings of the query client.
 
-    ``lake_url`` is a path, ``file://`` or ``s3://`` URL. Credentials, region and endpoints of AWS come from where
-    boto3 looks for them.
+    ``lake_url`` is a path, ``file://`` or ``s3://`` URL. Credentials, region and endpoints of AWS are those of boto3.
     """
 
     model_config = SettingsConfigDict(env_prefix="AUDIT_", env_file=".env", extra="ignore", frozen=True)
@@ -68,7 +67,7 @@ class QuerySettings(BaseSettings):
 
 
 class Settings(QuerySettings):
-    """What the pipeline needs to know besides; ``raw_url`` is a path or URL as ``lake_url`` is."""
+    """The settings of the pipeline; ``raw_url`` is a path or URL like ``lake_url``."""
 
     raw_url: str = Field(min_length=1, description="where Firehose writes its hour folders")
     start_date: date = Field(description="first partition, YYYY-MM-DD (UTC)")
@@ -154,17 +153,17 @@ class Settings(QuerySettings):
 
 
 def load_settings() -> Settings:
-    """The settings of this environment; a :class:`SettingsError` of one line a wrong setting otherwise."""
+    """The settings of this environment. Raises a :class:`SettingsError` of one line that names each wrong setting."""
     return _load(Settings)
 
 
 def load_query_settings() -> QuerySettings:
-    """As :func:`load_settings`, for those who only query."""
+    """The settings of this environment that the query client needs. Raises :class:`SettingsError`."""
     return _load(QuerySettings)
 
 
 def glue_job_of(settings: Settings) -> str:
-    """The Glue job's name; a :class:`SettingsError` where none is set."""
+    """The name of the Glue job. Raises :class:`SettingsError` if none is set."""
     if settings.glue_job is None:
         described = Settings.model_fields["glue_job"].description
         raise SettingsError(f"AUDIT_GLUE_JOB is not set ({described})")

@@ -399,7 +399,7 @@ def test_a_bad_day_in_a_run_of_several_leaves_the_same_as_in_a_run_of_its_own(
         assert fresh.all_statuses() == one_a_day
 
 
-def test_the_bad_day_can_be_run_again_when_it_is_mended(deployment: Deployment, instance: Instance) -> None:
+def test_the_bad_day_can_be_run_again_when_it_is_fixed(deployment: Deployment, instance: Instance) -> None:
     spoil_manifest(deployment, "2026-05-02")
     instance.run(*DAYS)
     deployment.manifest_path("2026-05-02").unlink()

@@ -1,4 +1,4 @@
-"""The sensor of late files: which days it asks for, when, how often, and what it tells of them."""
+"""The late-files sensor: which days it requests, when, how often, and what it reports about them."""
 
 import os
 import time
@@ -51,10 +51,10 @@ class Sensor:
         return list(result.run_requests or [])
 
     def days(self) -> list[date]:
-        """The days that a tick asks for."""
+        """The days that a tick requests."""
         return [date.fromisoformat(str(request.partition_key)) for request in self.tick()]
 
-    def told(self) -> dict[str, Any]:
+    def details(self) -> dict[str, Any]:
         (observation,) = self.observations
         value = observation.metadata[LATE_FILES].value
         assert isinstance(value, dict)
@@ -92,13 +92,13 @@ def sensor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, 
         yield made
 
 
-def test_days_that_are_as_their_runs_read_them_are_not_asked_for(sensor: Sensor) -> None:
+def test_days_that_are_as_their_runs_read_them_are_not_requested(sensor: Sensor) -> None:
     assert sensor.days() == []
     assert sensor.skipped == "no late files"
     assert sensor.observations == ()
 
 
-def test_a_late_object_asks_for_a_run_of_its_day_once(sensor: Sensor) -> None:
+def test_a_late_object_requests_a_run_of_its_day_once(sensor: Sensor) -> None:
     sensor.write(D4, 3, "late")
     assert sensor.days() == [D4]
     assert [sensor.days() for _ in range(3)] == [[], [], []]
@@ -112,7 +112,7 @@ def test_after_its_run_the_day_is_quiet_and_its_rows_are_there(sensor: Sensor) -
     assert sensor.days() == []
 
 
-def test_a_second_late_object_asks_again_with_another_run_key(sensor: Sensor) -> None:
+def test_a_second_late_object_requests_again_with_another_run_key(sensor: Sensor) -> None:
     sensor.write(D4, 3, "late")
     (first,) = sensor.tick()
     sensor.run(D4)
@@ -121,7 +121,7 @@ def test_a_second_late_object_asks_again_with_another_run_key(sensor: Sensor) ->
     assert first.run_key != second.run_key
 
 
-def test_what_comes_back_as_it_was_before_is_asked_for_again(sensor: Sensor) -> None:
+def test_what_comes_back_as_it_was_before_is_requested_again(sensor: Sensor) -> None:
     """Dagster remembers a run key for ever: the same content after another run is another change."""
     path = sensor.write(D4, 3, "late")
     keys = [request.run_key for request in sensor.tick()]
@@ -136,20 +136,20 @@ def test_what_comes_back_as_it_was_before_is_asked_for_again(sensor: Sensor) -> 
     assert len(set(keys)) == 2
 
 
-def test_an_object_in_a_grace_hour_asks_for_both_days_that_read_it(sensor: Sensor) -> None:
+def test_an_object_in_a_grace_hour_requests_both_days_that_read_it(sensor: Sensor) -> None:
     sensor.write(D4, 0, "late")
     assert sensor.days() == [D3, D4]
 
 
-def test_an_object_after_the_grace_hour_asks_for_its_own_day_only(sensor: Sensor) -> None:
+def test_an_object_after_the_grace_hour_requests_its_own_day_only(sensor: Sensor) -> None:
     sensor.write(D4, 1, "late")
     assert sensor.days() == [D4]
 
 
-def test_an_object_that_was_replaced_asks_for_its_day(sensor: Sensor) -> None:
+def test_an_object_that_was_replaced_requests_its_day(sensor: Sensor) -> None:
     path = sensor.write(D4, 10, "a")
     assert sensor.days() == [D4]
-    assert sensor.told()["changed"] == [str(path.relative_to(sensor.deployment.raw))]
+    assert sensor.details()["changed"] == [str(path.relative_to(sensor.deployment.raw))]
 
 
 def test_the_request_and_an_observation_of_the_asset_show_why(sensor: Sensor) -> None:
@@ -157,9 +157,10 @@ def test_the_request_and_an_observation_of_the_asset_show_why(sensor: Sensor) ->
     key = str(path.relative_to(sensor.deployment.raw))
     (request,) = sensor.tick()
     assert request.tags[LATE_FILES_TAG] == f"1 new: {key}"
-    told = sensor.told()
-    assert (told["new"], told["new_count"], told["changed_count"], told["vanished_count"]) == ([key], 1, 0, 0)
-    assert (told["requested"], told["problem"]) == (True, None)
+    details = sensor.details()
+    assert details["new"] == [key]
+    assert (details["new_count"], details["changed_count"], details["vanished_count"]) == (1, 0, 0)
+    assert (details["requested"], details["problem"]) == (True, None)
     (observation,) = sensor.observations
     assert observation.partition == str(D4)
     assert f"| {key} | new |" in str(observation.metadata["objects"].value)
@@ -171,7 +172,7 @@ def test_of_many_late_objects_the_tag_is_short_and_twenty_keys_are_shown(sensor:
     (request,) = sensor.tick()
     assert request.tags[LATE_FILES_TAG].startswith("30 new: ")
     assert len(request.tags[LATE_FILES_TAG]) <= 600
-    assert (len(sensor.told()["new"]), sensor.told()["new_count"]) == (20, 30)
+    assert (len(sensor.details()["new"]), sensor.details()["new_count"]) == (20, 30)
 
 
 def test_a_day_is_left_alone_until_no_file_has_come_for_some_minutes(sensor: Sensor) -> None:
@@ -202,7 +203,7 @@ def test_a_day_in_a_range_that_is_under_way_waits_too(sensor: Sensor) -> None:
 
 
 @pytest.mark.parametrize("settings", [{"late_max_runs": 2}])
-def test_at_most_so_many_runs_are_asked_for_at_a_time_and_the_rest_later(sensor: Sensor) -> None:
+def test_at_most_so_many_runs_are_requested_at_a_time_and_the_rest_later(sensor: Sensor) -> None:
     for day in (D3, D4, D5):
         sensor.write(day, 3, "late")
     assert sensor.days() == [D3, D4]
@@ -233,13 +234,13 @@ def test_days_beyond_the_sweep_are_left_alone(sensor: Sensor) -> None:
     assert sensor.days() == []
 
 
-def test_a_day_that_never_ran_is_not_asked_for(sensor: Sensor) -> None:
+def test_a_day_that_never_ran_is_not_requested(sensor: Sensor) -> None:
     sensor.deployment.manifest_path(str(D4)).unlink()
     sensor.write(D4, 3, "late")
     assert sensor.days() == []
 
 
-def test_the_day_under_way_is_not_asked_for(sensor: Sensor) -> None:
+def test_the_day_under_way_is_not_requested(sensor: Sensor) -> None:
     today = D5 + timedelta(days=1)
     sensor.write(today, 3, "a")
     sensor.run(today)
@@ -266,7 +267,7 @@ def test_a_cursor_that_cannot_be_read_is_begun_anew(sensor: Sensor) -> None:
     assert sensor.days() == [D4]
 
 
-def test_a_day_with_a_broken_manifest_is_told_once_and_the_others_go_on(sensor: Sensor) -> None:
+def test_a_day_with_a_broken_manifest_is_reported_once_and_the_others_go_on(sensor: Sensor) -> None:
     sensor.deployment.manifest_path(str(D3)).write_text("{")
     sensor.write(D4, 3, "late")
     assert sensor.days() == [D4]
@@ -279,17 +280,17 @@ def test_a_day_with_a_broken_manifest_is_told_once_and_the_others_go_on(sensor: 
 # --- raw that has gone ------------------------------------------------------------------------------------------------
 
 
-def test_a_day_whose_raw_has_expired_is_told_once_and_not_run_again(sensor: Sensor) -> None:
+def test_a_day_whose_raw_has_expired_is_reported_once_and_not_run_again(sensor: Sensor) -> None:
     for path in (sensor.deployment.raw).rglob("day=" + f"{D4:%d}/hour=10/a"):
         path.unlink()
     assert sensor.days() == []
-    assert (sensor.told()["requested"], sensor.told()["vanished_count"]) == (False, 1)
-    assert "are gone: the table keeps their rows" in str(sensor.told()["problem"])
+    assert (sensor.details()["requested"], sensor.details()["vanished_count"]) == (False, 1)
+    assert "are gone: the table keeps their rows" in str(sensor.details()["problem"])
     assert sensor.days() == []
     assert sensor.observations == ()
 
 
-def test_a_vanished_object_asks_for_a_run_which_refuses_to_shrink_the_table(sensor: Sensor) -> None:
+def test_a_vanished_object_requests_a_run_which_refuses_to_shrink_the_table(sensor: Sensor) -> None:
     extra = sensor.write(D4, 3, "b")
     sensor.tick()
     sensor.run(D4)

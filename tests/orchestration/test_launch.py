@@ -43,8 +43,8 @@ def test_a_range_is_materialized_in_runs_of_so_many_days(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch, days_per_run: int, runs: int
 ) -> None:
     monkeypatch.setenv("AUDIT_DAYS_PER_RUN", str(days_per_run))
-    told: list[DayResult] = []
-    assert materialize(FIRST, LAST, on_day=told.append) == told == SUCCEEDED
+    reported: list[DayResult] = []
+    assert materialize(FIRST, LAST, on_day=reported.append) == reported == SUCCEEDED
     with deployment.instance() as instance:
         assert len(instance.dagster.get_runs()) == runs
         assert instance.all_statuses() == {asset: dict.fromkeys(DAYS, "MATERIALIZED") for asset in ASSETS}
@@ -65,7 +65,7 @@ def test_a_run_belongs_to_the_code_location_that_the_ui_loads_lest_its_timeline_
     assert origin.code_location_origin.location_name == cloud["locations"][0]["location_name"]
 
 
-def test_the_days_that_end_are_told_before_the_next_begin(
+def test_the_days_that_end_are_reported_before_the_next_begin(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order: list[str] = []
@@ -75,12 +75,12 @@ def test_the_days_that_end_are_told_before_the_next_begin(
         "run_partition",
         lambda s, d, **run: order.append(f"run {d.day}") or run_partition(s, d, **run),
     )
-    materialize(FIRST, SECOND, on_day=lambda result: order.append(f"told {result.partition.day}"))
-    assert order == ["run 1", "told 1", "run 2", "told 2"]
+    materialize(FIRST, SECOND, on_day=lambda result: order.append(f"reported {result.partition.day}"))
+    assert order == ["run 1", "reported 1", "run 2", "reported 2"]
 
 
 @pytest.mark.parametrize("days_per_run", [1, 3])
-def test_a_day_that_fails_is_told_with_its_error_and_the_others_go_on(
+def test_a_day_that_fails_is_reported_with_its_error_and_the_others_go_on(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch, days_per_run: int
 ) -> None:
     monkeypatch.setenv("AUDIT_DAYS_PER_RUN", str(days_per_run))
@@ -94,7 +94,7 @@ def test_a_day_that_fails_is_told_with_its_error_and_the_others_go_on(
     assert materialize(SECOND, SECOND) == [SUCCEEDED[1]]
 
 
-def test_a_failed_conservation_check_is_told(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_conservation_check_is_reported(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     run_partition = day_work.run_partition
 
     def run_and_lose(settings: Settings, partition: date, **run: Any) -> object:
@@ -108,7 +108,7 @@ def test_a_failed_conservation_check_is_told(deployment: Deployment, monkeypatch
     assert (result.error or "").startswith("FailedCheckError: check conservation failed")
 
 
-def test_the_newest_results_of_the_checks_are_told_by_day(deployment: Deployment) -> None:
+def test_the_newest_results_of_the_checks_are_reported_by_day(deployment: Deployment) -> None:
     materialize(FIRST, FIRST)
     results = check_results(FIRST, SECOND)
     assert results[SECOND] == dict.fromkeys(CHECKS)
@@ -149,7 +149,7 @@ print(len(check_results(date(2026, 5, 1), date(2026, 5, 2))))
 
 @pytest.mark.parametrize("days_per_run", [1, 2])
 def test_dagster_says_nothing_on_the_terminal(deployment: Deployment, days_per_run: int) -> None:
-    (deployment.home / "dagster.yaml").unlink()  # it would warn of that, and greet, and tell of its telemetry
+    (deployment.home / "dagster.yaml").unlink()  # Dagster would log a hint at that, and a greeting
     result = subprocess.run(
         [sys.executable, "-c", RUN_AND_SHOW],
         env=subprocess_environment(**deployment.environment(days_per_run=days_per_run)),
@@ -195,8 +195,8 @@ def test_a_run_that_is_stopped_keeps_the_days_that_were_done_and_is_the_last(
         text=True,
         timeout=120,
     )
-    told = ["True None", *["False the run was interrupted"] * (1 if days_per_run == 1 else 2), "interrupted"]
-    assert (stopped.stdout.splitlines(), stopped.stderr) == (told, "")
+    reported = ["True None", *["False the run was interrupted"] * (1 if days_per_run == 1 else 2), "interrupted"]
+    assert (stopped.stdout.splitlines(), stopped.stderr) == (reported, "")
     with deployment.instance() as instance:
         first, *others = instance.statuses("audit_log_table").values()
         assert first == "MATERIALIZED"

@@ -1,4 +1,4 @@
-"""All sensors on in a real daemon: raw that comes late is run, day by day, and told with what the checks find in it."""
+"""All sensors on in a real daemon: the days of late raw run again, and alerts report them and what the checks find."""
 
 import os
 import subprocess
@@ -35,7 +35,7 @@ BAD_EVENTS: Final = 24
 _LATE_HOUR: Final = 10
 _WAIT_SECONDS: Final = 240
 
-Told = tuple[str, str, str, str | None]
+Reported = tuple[str, str, str, str | None]
 
 
 @dataclass(frozen=True)
@@ -72,13 +72,13 @@ class Watched:
             capture_output=True,
         )
 
-    def told(self) -> Counter[Told]:
+    def reported(self) -> Counter[Reported]:
         path = self.deployment.home / "alerts.jsonl"
         lines = path.read_bytes().splitlines() if path.exists() else []
         alerts = [msgspec.json.decode(line, type=Alert) for line in lines]
         return Counter((alert.status, alert.severity, alert.kind, alert.partition) for alert in alerts)
 
-    def expected(self) -> Counter[Told]:
+    def expected(self) -> Counter[Reported]:
         return Counter(
             [
                 ("open", "info", "late_files", self.late_day),
@@ -102,11 +102,11 @@ class Watched:
         deadline = time.monotonic() + _WAIT_SECONDS
         while not holds():
             if time.monotonic() > deadline:
-                pytest.fail(f"not {what}; told {self.told()}: {log.read_text()[-5000:]}")
+                pytest.fail(f"not {what}; reported {self.reported()}: {log.read_text()[-5000:]}")
             time.sleep(1)
 
     def runs(self) -> list[dg.DagsterRun]:
-        """Those that the sensor asked for."""
+        """Those that the sensor requested."""
         with self.deployment.instance() as instance:
             return [run for run in instance.dagster.get_runs() if LATE_FILES_TAG in run.tags]
 
@@ -135,7 +135,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
             bad = [f"{watched.bad_day}T{_LATE_HOUR:02}:40:{second:02}Z" for second in range(BAD_EVENTS)]
             watched.deliver(watched.bad_day, _LATE_HOUR, "bad", *bad, sound=False)
             watched.start(LATE_FILES_SENSOR)
-            watched.wait_until(lambda: watched.told() >= watched.expected(), "all alerts", log)
+            watched.wait_until(lambda: watched.reported() >= watched.expected(), "all alerts", log)
             ticks = len(watched.ticks(ALERT_SENSOR))
             watched.wait_until(lambda: len(watched.ticks(ALERT_SENSOR)) > ticks, "one more look for alerts", log)
         yield watched
@@ -181,8 +181,8 @@ def test_the_check_that_the_bad_files_fail_holds_their_day_back(watched: Watched
         assert instance.all_statuses(watched.days)[PARQUET] == dict.fromkeys(watched.days, "MATERIALIZED")
 
 
-def test_each_finding_is_told_once_in_the_alert_file(watched: Watched) -> None:
-    assert watched.told() == watched.expected()
+def test_each_finding_is_reported_once_in_the_alert_file(watched: Watched) -> None:
+    assert watched.reported() == watched.expected()
 
 
 def test_the_sensors_end_every_look_well(watched: Watched) -> None:

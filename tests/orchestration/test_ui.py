@@ -1,4 +1,4 @@
-"""A month backfilled in Dagster's UI, in a real browser. One day of it is bad, is looked into, mended and run again."""
+"""A month backfilled in Dagster's UI, in a real browser. One day of it is bad, is looked into, fixed and run again."""
 
 import hashlib
 import re
@@ -189,8 +189,8 @@ def _files(site: Site) -> Iterator[tuple[Path, tuple[int, str]]]:
 
 
 @dataclass(frozen=True)
-class Mended:
-    """After the raw of the bad day was mended and that day run again."""
+class Fixed:
+    """After the raw of the bad day was fixed and that day run again."""
 
     site: Site
     runs_before: frozenset[str]
@@ -198,17 +198,17 @@ class Mended:
 
 
 @pytest.fixture(scope="module")
-def mended(backfilled: Site) -> Mended:
+def fixed(backfilled: Site) -> Fixed:
     site = backfilled
-    before = Mended(site, runs(site), Others.of(site))
+    before = Fixed(site, runs(site), Others.of(site))
     for hour in BAD_HOURS:
         deliver(site, site.bad_day, hour, sound=True)
-    with pictured(site.page, "8-choose-the-mended-day"):
+    with pictured(site.page, "8-choose-the-fixed-day"):
         dialog = site.choose(site.bad_day, "1 partition")
     with pictured(site.page, "9-launched-again"):
         dialog.get_by_role("button", name="Launch 1 run").click()
         site.sees("Launched run")
-    with pictured(site.page, "10-mended"):
+    with pictured(site.page, "10-fixed"):
         site.open_partitions(TABLE)
         site.sees("Materialized (30)", within_ms=_RUNS_MS)
         site.choose_bad_day()
@@ -260,7 +260,7 @@ def test_the_page_of_the_backfill_counts_one_failure_in_the_table(backfilled: Si
     assert targeted_running_succeeded_failed[:4] == ["30", "0", "29", "1"]
 
 
-def test_the_failed_check_tells_on_its_tab_what_is_wrong_with_the_bad_day(backfilled: Site) -> None:
+def test_the_failed_check_shows_on_its_tab_what_is_wrong_with_the_bad_day(backfilled: Site) -> None:
     site = backfilled
     with site.deployment.instance() as instance:
         evaluation = instance.evaluation(QUARANTINE_SHARE, site.bad_day)
@@ -276,13 +276,13 @@ def test_the_failed_check_tells_on_its_tab_what_is_wrong_with_the_bad_day(backfi
     publish("7-failed-check", as_name="check.png")
 
 
-def test_the_mended_day_is_run_again_in_the_ui_and_turns_green(mended: Mended) -> None:
-    site = mended.site
+def test_the_fixed_day_is_run_again_in_the_ui_and_turns_green(fixed: Fixed) -> None:
+    site = fixed.site
     with site.deployment.instance() as instance:
         assert instance.all_statuses(site.days) == {asset: dict.fromkeys(site.days, "MATERIALIZED") for asset in ASSETS}
         assert instance.evaluation(QUARANTINE_SHARE, site.bad_day).passed
         assert instance.metadata(TABLE, site.bad_day)["rows_of_partition"] == 24 * EVENTS_AN_HOUR
-        (run_id,) = runs(site) - mended.runs_before
+        (run_id,) = runs(site) - fixed.runs_before
         run = instance.dagster.get_run_by_id(run_id)
     assert run is not None
     assert run.status == dg.DagsterRunStatus.SUCCESS
@@ -292,5 +292,5 @@ def test_the_mended_day_is_run_again_in_the_ui_and_turns_green(mended: Mended) -
         site.sees("Passed (30)")
 
 
-def test_no_other_day_is_touched_when_the_mended_day_runs_again(mended: Mended) -> None:
-    assert Others.of(mended.site) == mended.others_before
+def test_no_other_day_is_touched_when_the_fixed_day_runs_again(fixed: Fixed) -> None:
+    assert Others.of(fixed.site) == fixed.others_before

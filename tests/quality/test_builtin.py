@@ -219,17 +219,17 @@ def test_a_file_that_cannot_be_read_stops_the_checks_in_one_line(lake: Lake) -> 
 
 def test_a_key_that_stands_twice_in_a_file_is_found(lake: Lake) -> None:
     write_day(lake, row(Id="a"), row(Id="b"), row(Id="b"), row(Id="b", EntityIndex=1), row(Id="b"))
-    told = failure(check(lake, "key_unique"), "error")
-    assert told["failed"] == 1
-    assert told["rows"] == [{"source": "shop", "Id": "b", "EntityIndex": 0, "dt": "2026-05-01", "times": 3}]
+    metadata = failure(check(lake, "key_unique"), "error")
+    assert metadata["failed"] == 1
+    assert metadata["rows"] == [{"source": "shop", "Id": "b", "EntityIndex": 0, "dt": "2026-05-01", "times": 3}]
 
 
 def test_a_key_that_stands_in_another_partitions_file_of_the_same_date_is_found(lake: Lake) -> None:
     lake.write(key(DAY1), event("e1") + event("e2"))
     lake.run(DAY1)
     write_file(lake, data_path(DAY2, DAY1, "shop"), [row(Id="e2"), row(Id="e9")])
-    told = failure(check(lake, "key_unique"), "error")
-    assert (told["failed"], keys_of(told["rows"])) == (1, [("shop", "e2", 0)])
+    metadata = failure(check(lake, "key_unique"), "error")
+    assert (metadata["failed"], keys_of(metadata["rows"])) == (1, [("shop", "e2", 0)])
 
 
 def test_a_key_of_a_late_row_that_stands_in_that_date_already_is_found(lake: Lake) -> None:
@@ -237,9 +237,9 @@ def test_a_key_of_a_late_row_that_stands_in_that_date_already_is_found(lake: Lak
     write_file(lake, other, [row(Id="x"), row(Id="x"), row(Id="e2")])
     write_file(lake, late, [row(Id="e2"), row(Id="e3")])
     commit(lake, DAY2, [output(late, 2)])
-    told = failure(check(lake, "key_unique", DAY2), "error")
+    metadata = failure(check(lake, "key_unique", DAY2), "error")
     # x is the matter of the partition that wrote it
-    assert (told["failed"], [(r["Id"], r["dt"]) for r in told["rows"]]) == (1, [("e2", "2026-05-01")])
+    assert (metadata["failed"], [(r["Id"], r["dt"]) for r in metadata["rows"]]) == (1, [("e2", "2026-05-01")])
 
 
 def test_the_same_id_in_another_source_date_or_index_is_another_key(lake: Lake) -> None:
@@ -252,29 +252,29 @@ def test_the_same_id_in_another_source_date_or_index_is_another_key(lake: Lake) 
     assert check(lake, "key_unique").passed
 
 
-def test_duplicate_keys_of_several_sources_are_counted_and_the_first_twenty_told(lake: Lake) -> None:
+def test_duplicate_keys_of_several_sources_are_counted_and_the_first_twenty_reported(lake: Lake) -> None:
     shop, billing = data_path(DAY1, DAY1, "shop"), data_path(DAY1, DAY1, "billing")
     write_file(lake, shop, [row(Id=f"e{n:02}") for n in range(30)] * 2)
     write_file(lake, billing, [row(), row()])
     commit(lake, DAY1, [output(shop, 60), output(billing, 2)])
-    told = failure(check(lake, "key_unique"), "error")
-    assert told["failed"] == 31
-    assert keys_of(told["rows"]) == [("billing", "e", 0), *(("shop", f"e{n:02}", 0) for n in range(19))]
+    metadata = failure(check(lake, "key_unique"), "error")
+    assert metadata["failed"] == 31
+    assert keys_of(metadata["rows"]) == [("billing", "e", 0), *(("shop", f"e{n:02}", 0) for n in range(19))]
 
 
 @pytest.mark.parametrize("column", ["Id", "Timestamp", "EntityId", "EntityName", "EntityIndex"])
 def test_a_required_column_that_is_null_is_found(lake: Lake, column: str) -> None:
     write_day(lake, row(Id="a"), row(Id="b") | {column: None}, row(Id="c", ActorName=None))
-    told = failure(check(lake, "required_not_null"), "error")
-    assert told["failed"] == 1
-    assert told["rows"] == [{"source": "shop", "Id": "b", "EntityIndex": 0, "dt": "2026-05-01"} | {column: None}]
-    assert [one["broken"] for one in told["expectations"] if one["failed"]] == [f"{column} is null"]
+    metadata = failure(check(lake, "required_not_null"), "error")
+    assert metadata["failed"] == 1
+    assert metadata["rows"] == [{"source": "shop", "Id": "b", "EntityIndex": 0, "dt": "2026-05-01"} | {column: None}]
+    assert [one["broken"] for one in metadata["expectations"] if one["failed"]] == [f"{column} is null"]
 
 
 def test_a_row_with_two_nulls_is_one_bad_row(lake: Lake) -> None:
     write_day(lake, row(Id="a", EntityId=None, EntityName=None), row(Id="b"))
-    told = failure(check(lake, "required_not_null"), "error")
-    assert (told["failed"], keys_of(told["rows"])) == (1, [("shop", "a", 0)])
+    metadata = failure(check(lake, "required_not_null"), "error")
+    assert (metadata["failed"], keys_of(metadata["rows"])) == (1, [("shop", "a", 0)])
 
 
 @pytest.mark.parametrize(
@@ -294,23 +294,23 @@ def test_a_timestamp_outside_its_dt_is_found(lake: Lake, moment: datetime, is_of
     if is_of_date:
         assert verdict.passed
     else:
-        told = failure(verdict, "error")
-        assert (told["failed"], keys_of(told["rows"])) == (1, [("shop", "b", 0)])
-        assert told["rows"][0]["Timestamp"] == moment.isoformat()
+        metadata = failure(verdict, "error")
+        assert (metadata["failed"], keys_of(metadata["rows"])) == (1, [("shop", "b", 0)])
+        assert metadata["rows"][0]["Timestamp"] == moment.isoformat()
 
 
 def test_a_late_rows_timestamp_is_held_to_its_own_dt(lake: Lake) -> None:
     late = data_path(DAY2, DAY1, "shop")
     write_file(lake, late, [row(Id="a"), row(Id="b", Timestamp=datetime(2026, 5, 2))])
     commit(lake, DAY2, [output(late, 2)])
-    told = failure(check(lake, "timestamp_in_dt", DAY2), "error")
-    assert [(r["Id"], r["dt"]) for r in told["rows"]] == [("b", "2026-05-01")]
+    metadata = failure(check(lake, "timestamp_in_dt", DAY2), "error")
+    assert [(r["Id"], r["dt"]) for r in metadata["rows"]] == [("b", "2026-05-01")]
 
 
 def test_a_negative_entity_index_is_found(lake: Lake) -> None:
     write_day(lake, row(EntityIndex=0), row(EntityIndex=-1), row(EntityIndex=None), row(EntityIndex=7))
-    told = failure(check(lake, "entity_index_not_negative"), "error")
-    assert (told["failed"], keys_of(told["rows"])) == (1, [("shop", "e", -1)])
+    metadata = failure(check(lake, "entity_index_not_negative"), "error")
+    assert (metadata["failed"], keys_of(metadata["rows"])) == (1, [("shop", "e", -1)])
 
 
 # === Checks that warn ================================================================================================
@@ -359,22 +359,23 @@ def test_before_and_after_that_are_no_objects_warn(lake: Lake, text: str, is_obj
     if is_object:
         assert verdict.passed
     else:
-        told = failure(verdict, "warn")
-        assert (told["failed"], keys_of(told["rows"])) == (2, [("shop", "e1", 0), ("shop", "e1", 1)])
-        assert told["rows"][0] == {"source": "shop", "Id": "e1", "EntityIndex": 0, "dt": "2026-05-01", "After": text}
+        metadata = failure(verdict, "warn")
+        assert (metadata["failed"], keys_of(metadata["rows"])) == (2, [("shop", "e1", 0), ("shop", "e1", 1)])
+        key_of_row = {"source": "shop", "Id": "e1", "EntityIndex": 0, "dt": "2026-05-01"}
+        assert metadata["rows"][0] == key_of_row | {"After": text}
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"a":1,}', '{"a":NaN}', '{"a":01}', "{} {}", "nul", '{"a":"\\ud800"}'])
 def test_before_that_is_no_json_at_all_warns(lake: Lake, text: str) -> None:
     write_day(lake, row(Before="{}"), row(Id="bad", Before=text))
-    told = failure(check(lake, "before_after_are_json_objects"), "warn")
-    assert (told["failed"], told["rows"][0]["Before"]) == (1, text)
+    metadata = failure(check(lake, "before_after_are_json_objects"), "warn")
+    assert (metadata["failed"], metadata["rows"][0]["Before"]) == (1, text)
 
 
 def test_an_object_nested_deeper_than_the_stack_is_one_still(lake: Lake) -> None:
     write_day(lake, row(Before='{"a":' * 5000 + "1" + "}" * 5000), row(Id="list", Before="[" * 5000 + "]" * 5000))
-    told = failure(check(lake, "before_after_are_json_objects"), "warn")
-    assert keys_of(told["rows"]) == [("shop", "list", 0)]
+    metadata = failure(check(lake, "before_after_are_json_objects"), "warn")
+    assert keys_of(metadata["rows"]) == [("shop", "list", 0)]
 
 
 def test_a_parent_without_its_id_warns(lake: Lake) -> None:
@@ -388,9 +389,9 @@ def test_a_parent_without_its_id_warns(lake: Lake) -> None:
     ]
     lake.write(key(DAY1), event("e1", *(entity(parent=parent) for parent in parents)))
     lake.run()
-    told = failure(check(lake, "parent_consistent"), "warn")
-    assert (told["failed"], [r["EntityIndex"] for r in told["rows"]]) == (3, [1, 2, 5])
-    assert told["rows"][0]["EntityParentName"] == "Order"
+    metadata = failure(check(lake, "parent_consistent"), "warn")
+    assert (metadata["failed"], [r["EntityIndex"] for r in metadata["rows"]]) == (3, [1, 2, 5])
+    assert metadata["rows"][0]["EntityParentName"] == "Order"
 
 
 def test_an_update_without_before_or_after_warns(lake: Lake) -> None:
@@ -400,31 +401,31 @@ def test_an_update_without_before_or_after_warns(lake: Lake) -> None:
     ]
     lake.write(key(DAY1), event("e1", *changes, detail={"action": '"Update"'}) + event("e2", detail={}))
     lake.run()
-    told = failure(check(lake, "update_has_before_and_after"), "warn")
+    metadata = failure(check(lake, "update_has_before_and_after"), "warn")
     # the row that lacks both is one row
-    assert (told["failed"], [r["EntityIndex"] for r in told["rows"]]) == (3, [1, 2, 3])
-    assert [(one["broken"], one["failed"]) for one in told["expectations"]] == [
+    assert (metadata["failed"], [r["EntityIndex"] for r in metadata["rows"]]) == (3, [1, 2, 3])
+    assert [(one["broken"], one["failed"]) for one in metadata["expectations"]] == [
         ("Update without Before", 2),
         ("Update without After", 2),
     ]
 
 
-def test_of_many_bad_rows_the_first_twenty_are_told_and_long_values_are_cut(
+def test_of_many_bad_rows_the_first_twenty_are_reported_and_long_values_are_cut(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parts, "_PART_ROWS", 8)
     write_day(lake, *(row(Id=f"e{n:02}", Action="x" * 5000) for n in range(50)))
-    told = failure(check(lake, "known_actions"), "warn")
-    assert told["failed"] == 50
-    assert [r["Id"] for r in told["rows"]] == [f"e{n:02}" for n in range(20)]
-    assert {len(r["Action"]) for r in told["rows"]} == {201}
+    metadata = failure(check(lake, "known_actions"), "warn")
+    assert metadata["failed"] == 50
+    assert [r["Id"] for r in metadata["rows"]] == [f"e{n:02}" for n in range(20)]
+    assert {len(r["Action"]) for r in metadata["rows"]} == {201}
 
 
 # === Shares and sources ==============================================================================================
 
 
 @pytest.mark.parametrize(
-    ("before", "now", "told"),
+    ("before", "now", "description"),
     [
         ([1000] * 7, 0, "usually 1,000"),
         ([1000, 0, 0, 0, 1000, 1000, 1000], 0, "usually 1,000"),
@@ -446,7 +447,7 @@ def test_of_many_bad_rows_the_first_twenty_are_told_and_long_values_are_cut(
     ],
 )
 def test_rows_of_a_source_are_held_to_the_median_of_the_days_before(
-    lake: Lake, before: list[int], now: int, told: str | None
+    lake: Lake, before: list[int], now: int, description: str | None
 ) -> None:
     day = date(2026, 5, 20)
     for distance, rows in enumerate(before, 1):
@@ -455,11 +456,11 @@ def test_rows_of_a_source_are_held_to_the_median_of_the_days_before(
     write_sources(lake, day - timedelta(8), steady=3000, shop=10**6)
     write_sources(lake, day, steady=3001, **({"shop": now} if now else {}))
     verdict = check(lake, "rows_per_source", day)
-    if told is None:
+    if description is None:
         assert verdict.passed, verdict
     else:
         metadata = failure(verdict, "warn")
-        assert told in verdict.description
+        assert description in verdict.description
         assert (metadata["failed"], metadata["days_compared"]) == (1, len(before))
         assert [(r["source"], r["rows"]) for r in metadata["rows"]] == [("shop", now)]
 
@@ -491,17 +492,17 @@ def test_the_share_of_quarantined_events_warns_and_then_holds_the_day_back(
     if severity is None:
         assert verdict.passed
     else:
-        told = failure(verdict, severity)
-        assert told["failed"] == quarantined
-        assert told["records_by_reason"] == [{"reason": "not_json", "records": quarantined}]
+        metadata = failure(verdict, severity)
+        assert metadata["failed"] == quarantined
+        assert metadata["records_by_reason"] == [{"reason": "not_json", "records": quarantined}]
         assert f"{quarantined:,} not_json" in verdict.description
 
 
 def test_quarantined_events_of_a_real_day_are_counted(lake: Lake) -> None:
     lake.write(key(DAY1), "\n".join([*GOOD, event("x", top={"time": '"yesterday"'}), '{"source":"shop"}']))
     lake.run()
-    told = failure(check(lake, "quarantine_share", quarantine_error_share=0.3), "error")
-    assert (told["failed"], told["events"]) == (2, 6)
+    metadata = failure(check(lake, "quarantine_share", quarantine_error_share=0.3), "error")
+    assert (metadata["failed"], metadata["events"]) == (2, 6)
     assert check(lake, "quarantine_share", quarantine_error_share=0.5).severity == "warn"
     assert check(lake, "quarantine_share", quarantine_warn_share=1, quarantine_error_share=1).passed
 
@@ -515,8 +516,8 @@ def test_a_source_never_seen_before_warns_and_on_the_first_day_nothing_can_be_sa
     assert verdict.passed
     assert verdict.description == "no earlier partition has run: nothing to compare with"
     verdict = check(lake, "new_sources", DAY2)
-    told = failure(verdict, "warn")
-    assert (told["failed"], [(r["source"], r["rows"]) for r in told["rows"]]) == (1, [("new", 1)])
+    metadata = failure(verdict, "warn")
+    assert (metadata["failed"], [(r["source"], r["rows"]) for r in metadata["rows"]]) == (1, [("new", 1)])
     assert "new (1 rows)" in verdict.description
 
 
@@ -565,11 +566,11 @@ def test_a_column_that_a_file_lacks_is_a_failure_of_its_own_kind(lake: Lake) -> 
     path = lake.path / data_path(DAY1, DAY1, "shop")
     pq.write_table(pq.read_table(path).drop_columns(["EntityName", "Action"]), path)
     verdicts = check_all(lake, ["required_not_null", "known_actions", "entity_index_not_negative", "key_unique"])
-    told = failure(verdicts["required_not_null"], "error")
+    metadata = failure(verdicts["required_not_null"], "error")
     assert "could not be evaluated" in verdicts["required_not_null"].description
-    assert "EntityName" in told["problem"]
-    # what could be evaluated is told too
-    assert [one["broken"] for one in told["expectations"] if one["failed"]] == ["EntityId is null"]
+    assert "EntityName" in metadata["problem"]
+    # what could be evaluated is reported too
+    assert [one["broken"] for one in metadata["expectations"] if one["failed"]] == ["EntityId is null"]
     assert "Action" in failure(verdicts["known_actions"], "warn")["problem"]
     assert verdicts["entity_index_not_negative"].passed
     assert "EntityName" in failure(verdicts["key_unique"], "error")["problem"]
@@ -581,8 +582,8 @@ def test_a_column_of_another_type_is_a_failure_of_its_own_kind(lake: Lake) -> No
     table = pq.read_table(path)
     texts = table.set_column(table.schema.get_field_index("Timestamp"), "Timestamp", pa.array(["yesterday"]))
     pq.write_table(texts, path)
-    told = failure(check(lake, "timestamp_in_dt"), "error")
-    assert "event_date" in told["problem"]
+    metadata = failure(check(lake, "timestamp_in_dt"), "error")
+    assert "event_date" in metadata["problem"]
 
 
 def test_one_file_that_lacks_a_column_does_not_hide_the_others(lake: Lake) -> None:
@@ -673,7 +674,7 @@ def test_results_merged_from_parts_are_those_of_a_plain_reading(
         assert keys_of(verdict.metadata.get("rows", [])) == keys_of(bad)[:20], name
 
 
-def test_the_size_of_the_parts_changes_nothing_in_what_is_told(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_size_of_the_parts_changes_nothing_in_what_is_reported(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     bad = {"Action": "x", "Before": "[]", "EntityIndex": -1, "EntityName": None, "EntityParentName": "p"}
     days = [row(Id=f"e{n}", **({} if n % 3 else bad)) for n in range(14)]
     shop, billing = data_path(DAY1, DAY1, "shop"), data_path(DAY1, DAY1, "billing")

@@ -93,11 +93,11 @@ def test_an_own_check_has_its_severity_its_count_and_its_rows(lake: Lake) -> Non
     for severity, expected in (("critical", "error"), ("warning", "warn"), (None, "error")):
         path = suite(lake, expect(NOT_NULL, severity, {"check": "channel_given"}, column="ChannelCode"))
         assert listed(lake, path) == {"channel_given": expected == "error"}
-        told = failure(check(lake, "channel_given", quality_suite=path), expected)
-        assert (told["failed"], keys_of(told["rows"])) == (2, [("shop", "f", 0), ("shop", "g", 0)])
+        metadata = failure(check(lake, "channel_given", quality_suite=path), expected)
+        assert (metadata["failed"], keys_of(metadata["rows"])) == (2, [("shop", "f", 0), ("shop", "g", 0)])
 
 
-def test_an_expectation_for_information_passes_and_tells_its_numbers(lake: Lake) -> None:
+def test_an_expectation_for_information_passes_and_shows_its_numbers(lake: Lake) -> None:
     write_day(lake, row(ChannelCode="web"), row(Id="f"))
     path = suite(lake, expect(NOT_NULL, "info", {"check": "channel"}, column="ChannelCode"))
     assert listed(lake, path) == {"channel": False}
@@ -157,11 +157,11 @@ def test_null_values_do_not_count_towards_a_share_but_where_they_are_what_is_loo
 def test_a_row_condition_chooses_rows_and_its_columns_are_read_and_shown(lake: Lake) -> None:
     write_day(lake, row(Action="Create"), row(Id="f", Action="Delete"), row(Id="g", Action="Delete", ActorName="u"))
     condition = {"row_condition": 'Action == "Delete"', "condition_parser": "pandas"}
-    told = failure(only(lake, suite(lake, expect(NOT_NULL, column="ActorName", **condition))), "error")
-    assert told["rows"] == [
+    metadata = failure(only(lake, suite(lake, expect(NOT_NULL, column="ActorName", **condition))), "error")
+    assert metadata["rows"] == [
         {"source": "shop", "Id": "f", "EntityIndex": 0, "dt": "2026-05-01", "ActorName": None, "Action": "Delete"}
     ]
-    assert told["rows_checked"] == 2
+    assert metadata["rows_checked"] == 2
 
 
 def test_a_time_is_compared_as_a_time(lake: Lake) -> None:
@@ -182,10 +182,10 @@ def test_a_query_looks_at_the_whole_day_and_at_nothing_else(lake: Lake) -> None:
         SELECT "ActorName" FROM {batch} GROUP BY 1 HAVING count(*) > 20) -- busy;"""
     path = suite(lake, expect("unexpected_rows_expectation", "warning", {"check": "busy"}, unexpected_rows_query=query))
     verdict = check(lake, "busy", quality_suite=path)
-    told = failure(verdict, "warn")
-    assert (told["failed"], len(told["rows"]), told["rows_checked"]) == (25, 20, 26)
-    assert told["rows"][0]["source"] == "shop"
-    assert told["rows"][0]["Timestamp"] == "2026-05-01T10:00:00"
+    metadata = failure(verdict, "warn")
+    assert (metadata["failed"], len(metadata["rows"]), metadata["rows_checked"]) == (25, 20, 26)
+    assert metadata["rows"][0]["source"] == "shop"
+    assert metadata["rows"][0]["Timestamp"] == "2026-05-01T10:00:00"
     nothing = expect("unexpected_rows_expectation", unexpected_rows_query='SELECT * FROM {batch} WHERE "Id" IS NULL;')
     assert only(lake, suite(lake, nothing)).passed
 
@@ -212,8 +212,8 @@ def test_expectations_on_sources_and_on_the_day_look_at_their_numbers(lake: Lake
         expect("expect_column_max_to_be_between", meta={"check": "d", "batch": "day"}, column="events", min_value=4),
     )
     verdicts = check_all(lake, ["s", "sum", "d"], quality_suite=path)
-    told = failure(verdicts["s"], "error")
-    assert [(r["source"], r["rows"]) for r in told["rows"]] == [("billing", 1)]
+    metadata = failure(verdicts["s"], "error")
+    assert [(r["source"], r["rows"]) for r in metadata["rows"]] == [("billing", 1)]
     assert "3 observed" in verdicts["sum"].description
     assert failure(verdicts["d"], "error")["observed"] == "3"
 
@@ -379,8 +379,8 @@ def test_data_docs_of_a_day_name_the_expectations_that_failed(lake: Lake) -> Non
     (page,) = (first.parent / "validations").rglob("*.html")
     text = re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", page.read_text()))
     assert "2026-05-01" in first.read_text()
-    for told in ("ChannelCode", "values must never be null. 1 unexpected values found", "EntityIndex=0", "100%"):
-        assert told in text, told
+    for shown in ("ChannelCode", "values must never be null. 1 unexpected values found", "EntityIndex=0", "100%"):
+        assert shown in text, shown
     # again, over what is there
     assert build_data_docs(settings_of(lake), store, manifest, first.parent) == first
 
@@ -423,7 +423,7 @@ def test_the_command_needs_a_day_that_has_run(lake: Lake, cli: Commands) -> None
     assert cli("quality", "1.5.2026").exit_code == 2
 
 
-def test_a_rows_values_are_told_as_json_can_hold_them() -> None:
+def test_a_rows_values_are_reported_as_json_can_hold_them() -> None:
     plain = examine._plain
     assert [plain(value) for value in (None, True, 3, 1.5, DAY1, b"x", "y" * 300)] == [
         *(None, True, 3, 1.5, "2026-05-01", "b'x'"),

@@ -1,4 +1,4 @@
-"""A deployment in a folder: raw, lake and DAGSTER_HOME, the environment that names them, and what Dagster tells."""
+"""A deployment in a folder: raw, lake and DAGSTER_HOME, the environment that names them, and what Dagster recorded."""
 
 import gzip
 import json
@@ -83,7 +83,7 @@ class Deployment:
 
 @dataclass(frozen=True)
 class Instance:
-    """A Dagster instance, and questions to it as a person would put them to the UI."""
+    """A Dagster instance, with the queries that the UI makes."""
 
     dagster: dg.DagsterInstance
 

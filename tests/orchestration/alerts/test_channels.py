@@ -486,7 +486,7 @@ def test_a_missed_deadline_that_is_sent_again_has_the_same_id(everywhere: Watch,
     assert first == again
 
 
-def test_a_channel_that_is_no_longer_set_up_is_owed_nothing(
+def test_a_channel_that_is_no_longer_set_up_gets_nothing(
     everywhere: Watch, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     receiver.status[SECRET_PATH] = 503
@@ -527,7 +527,7 @@ def test_no_secret_is_in_the_logs(
 
 
 class Scripted:
-    """A channel that raises what it is told for an alert."""
+    """A channel that raises a given error for an alert."""
 
     def __init__(self, name: str, **errors: Exception) -> None:
         self.name = name
@@ -577,7 +577,7 @@ def test_a_defect_of_a_channel_keeps_nothing_from_the_others(caplog: pytest.LogC
     assert "xoxb" not in caplog.text
 
 
-def test_what_is_owed_goes_before_what_is_new() -> None:
+def test_what_is_undelivered_goes_before_what_is_new() -> None:
     channel = Scripted("one")
     assert deliver([Undelivered(alert("old"), ("one",))], [alert("new")], [channel], LOG) == ()
     assert channel.tried == ["id-old", "id-new"]

@@ -85,9 +85,9 @@ class Watch:
         self.instance.dagster.report_dagster_event(reported, run_id="some-run")
 
     def observe(self, **files: object) -> None:
-        told = {"new": [], "new_count": 0, "fingerprint": "f1", "requested": True, "problem": None} | files
+        details = {"new": [], "new_count": 0, "fingerprint": "f1", "requested": True, "problem": None} | files
         self.instance.dagster.report_runless_asset_event(
-            dg.AssetObservation(RAW, partition="2026-05-01", metadata={LATE_FILES: dg.MetadataValue.json(told)})
+            dg.AssetObservation(RAW, partition="2026-05-01", metadata={LATE_FILES: dg.MetadataValue.json(details)})
         )
 
     def materialize(self, asset: str = TABLE, partition: str = "2026-05-01") -> None:
@@ -154,7 +154,7 @@ def without_warnings(alerts: list[Alert]) -> list[Alert]:
 # --- checks ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_failed_check_is_told_once_however_often_is_looked(watch: Watch) -> None:
+def test_a_failed_check_is_reported_once_however_often_is_looked(watch: Watch) -> None:
     watch.evaluate()
     (alert,) = watch.tick()
     assert said([alert]) == [("open", "error", "failed_check", "2026-05-01")]
@@ -162,7 +162,7 @@ def test_a_failed_check_is_told_once_however_often_is_looked(watch: Watch) -> No
     assert [watch.tick() for _ in range(3)] == [[]] * 3
 
 
-def test_a_check_that_passes_again_is_told_as_recovered_once(watch: Watch) -> None:
+def test_a_check_that_passes_again_is_reported_as_recovered_once(watch: Watch) -> None:
     watch.evaluate(severity=WARN)
     (opened,) = watch.tick()
     watch.evaluate(passed=True)
@@ -187,7 +187,7 @@ def test_a_check_that_fails_again_while_it_is_open_is_no_second_message(watch: W
     assert watch.tick() == []
 
 
-def test_a_warning_that_becomes_an_error_is_one_message_more_and_not_told_again(watch: Watch) -> None:
+def test_a_warning_that_becomes_an_error_is_one_message_more_and_not_reported_again(watch: Watch) -> None:
     watch.evaluate(severity=WARN)
     (opened,) = watch.tick()
     watch.evaluate(severity=ERROR)
@@ -266,7 +266,7 @@ def test_five_hundred_failures_at_once_are_five_hundred_messages(deployment: Dep
     assert len(watch.cursor) < 20_000  # Dagster keeps it with every tick
 
 
-def test_what_is_too_much_for_one_look_is_told_by_the_next(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_too_much_for_one_look_is_reported_by_the_next(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(look, "_EVENTS_PER_LOOK", 25)
     monkeypatch.setattr(event_log, "_PAGE", 10)
     for n in range(60):
@@ -366,7 +366,7 @@ def test_a_day_that_a_check_holds_back_is_one_message_the_checks(watch: Watch, m
     assert watch.tick() == []
 
 
-def test_a_held_back_day_that_is_mended_recovers(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_held_back_day_that_is_fixed_recovers(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
         tamper_with(watch.deployment, patched, "2026-05-01")
         watch.instance.run("2026-05-01")
@@ -375,14 +375,14 @@ def test_a_held_back_day_that_is_mended_recovers(watch: Watch, monkeypatch: pyte
     assert said(without_warnings(watch.tick())) == [("recovered", "error", "failed_check", "2026-05-01")]
 
 
-def test_a_check_that_does_not_block_is_told_though_the_run_succeeds(watch: Watch) -> None:
+def test_a_check_that_does_not_block_is_reported_though_the_run_succeeds(watch: Watch) -> None:
     assert watch.instance.run("2026-05-01").success
     (alert,) = [alert for alert in watch.tick() if HOUR_COVERAGE in alert.title]
     assert said([alert]) == [("open", "warn", "failed_check", "2026-05-01")]
     assert "The day is not held back from the table." in alert.text
 
 
-def test_a_failed_run_is_told_with_its_problem_and_recovers(watch: Watch) -> None:
+def test_a_failed_run_is_reported_with_its_problem_and_recovers(watch: Watch) -> None:
     broken = break_manifest(watch.deployment, "2026-05-01")
     result = watch.instance.run("2026-05-01")
     (alert,) = without_warnings(watch.tick())
@@ -398,7 +398,7 @@ def test_a_failed_run_is_told_with_its_problem_and_recovers(watch: Watch) -> Non
     assert recovered.finding == alert.finding
 
 
-def test_of_a_run_of_several_days_only_the_bad_one_is_told(watch: Watch) -> None:
+def test_of_a_run_of_several_days_only_the_bad_one_is_reported(watch: Watch) -> None:
     break_manifest(watch.deployment, "2026-05-02")
     watch.instance.run(*DAYS)
     assert said(without_warnings(watch.tick())) == [("open", "error", "failed_run", "2026-05-02")]
@@ -435,7 +435,7 @@ with Deployment(Path({root!r})).instance() as instance:
 """
 
 
-def test_a_killed_run_is_told_for_each_of_its_days_and_each_recovers(watch: Watch) -> None:
+def test_a_killed_run_is_reported_for_each_of_its_days_and_each_recovers(watch: Watch) -> None:
     environment = subprocess_environment(**watch.deployment.environment())
     environment["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "tests")])
     script = _KILLED.format(root=str(watch.deployment.root))
@@ -451,7 +451,7 @@ def test_a_killed_run_is_told_for_each_of_its_days_and_each_recovers(watch: Watc
     assert said(without_warnings(watch.tick())) == [("recovered", "error", "failed_run", "2026-05-02")]
 
 
-def test_days_that_a_killed_run_finished_are_not_told(watch: Watch) -> None:
+def test_days_that_a_killed_run_finished_are_not_reported(watch: Watch) -> None:
     run = watch.instance.run("2026-05-01", "2026-05-02").run_id
     broken = watch.instance.dagster.get_run_by_id(run)
     assert broken is not None
@@ -460,7 +460,7 @@ def test_days_that_a_killed_run_finished_are_not_told(watch: Watch) -> None:
     assert watch.tick() == []
 
 
-def test_a_run_that_dagster_starts_again_by_itself_is_not_told_before_it_gave_up(watch: Watch) -> None:
+def test_a_run_that_dagster_starts_again_by_itself_is_not_reported_before_it_gave_up(watch: Watch) -> None:
     break_manifest(watch.deployment, "2026-05-01")
     result = watch.instance.run("2026-05-01")
     watch.instance.dagster.add_run_tags(result.run_id, {WILL_RETRY_TAG: "true"})
@@ -535,7 +535,7 @@ def test_a_failed_run_of_a_check_alone_recovers_when_the_check_is_evaluated(watc
 LATE = datetime(2026, 5, 2, 6, 0, tzinfo=UTC)
 
 
-def test_a_day_that_is_not_in_the_table_by_its_deadline_is_told_once_and_recovers(watch: Watch) -> None:
+def test_a_day_that_is_not_in_the_table_by_its_deadline_is_reported_once_and_recovers(watch: Watch) -> None:
     (alert,) = watch.tick(LATE)
     assert said([alert]) == [("open", "error", "missed_deadline", "2026-05-01")]
     assert (alert.at, "by 2026-05-02 06:00 UTC" in alert.text) == (LATE, True)
@@ -547,7 +547,7 @@ def test_a_day_that_is_not_in_the_table_by_its_deadline_is_told_once_and_recover
     assert watch.tick(LATE) == []
 
 
-def test_a_day_that_ran_in_time_is_not_told(watch: Watch) -> None:
+def test_a_day_that_ran_in_time_is_not_reported(watch: Watch) -> None:
     watch.instance.run("2026-05-01")
     assert without_warnings(watch.tick(LATE)) == []
 
@@ -591,7 +591,7 @@ def test_a_missed_deadline_names_what_else_is_open_for_the_day(watch: Watch, mon
 # --- late files ------------------------------------------------------------------------------------------------------
 
 
-def test_late_files_are_told_once_and_when_they_are_in_the_table(watch: Watch) -> None:
+def test_late_files_are_reported_once_and_when_they_are_in_the_table(watch: Watch) -> None:
     watch.observe(new=[f"hour=01/{n}" for n in range(9)], new_count=9, changed_count=2)
     (alert,) = watch.tick()
     assert said([alert]) == [("open", "info", "late_files", "2026-05-01")]
@@ -625,7 +625,7 @@ def test_late_files_without_a_run_are_worse(watch: Watch, files: dict[str, objec
     assert "No run was requested" in alert.what_to_do
 
 
-def test_an_observation_that_cannot_be_read_is_told_all_the_same(watch: Watch) -> None:
+def test_an_observation_that_cannot_be_read_is_reported_all_the_same(watch: Watch) -> None:
     watch.observe(new="not a list")
     (alert,) = watch.tick()
     assert said([alert]) == [("open", "warn", "late_files", "2026-05-01")]
@@ -637,7 +637,9 @@ def test_other_observations_are_no_findings(watch: Watch) -> None:
     assert watch.tick() == []
 
 
-def test_a_late_file_that_the_sensor_finds_is_told_and_recovers(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_late_file_that_the_sensor_finds_is_reported_and_recovers(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With the real sensor, as the daemon runs both."""
     from audit_pipeline.orchestration.build import build_defs
     from audit_pipeline.orchestration.names import LATE_FILES_SENSOR
@@ -665,7 +667,7 @@ def test_a_late_file_that_the_sensor_finds_is_told_and_recovers(watch: Watch, mo
 # --- the sensor ------------------------------------------------------------------------------------------------------
 
 
-def test_the_first_look_at_an_old_instance_tells_nothing_of_its_history(deployment: Deployment) -> None:
+def test_the_first_look_at_an_old_instance_reports_nothing_of_its_history(deployment: Deployment) -> None:
     with deployment.instance() as instance:
         watch = Watch(deployment, instance)
         watch.evaluate("old")
@@ -703,7 +705,7 @@ def test_the_cursor_shows_a_person_what_is_open(watch: Watch) -> None:
     assert decode(watch.cursor).open[0].subject == f"{PARQUET}/sources"
 
 
-def test_the_sensor_is_off_asks_for_no_run_and_keeps_its_cursor(watch: Watch) -> None:
+def test_the_sensor_is_off_requests_no_run_and_keeps_its_cursor(watch: Watch) -> None:
     built = build_alert_sensor(load_settings())
     dg.Definitions.validate_loadable(dg.Definitions(sensors=[built]))
     assert (built.name, built.default_status) == (ALERT_SENSOR, dg.DefaultSensorStatus.STOPPED)
