@@ -3,14 +3,13 @@
 import json
 from typing import Any
 
-from tests.support.lake import (
-    DAY1,
-    Lake,
-    Record,
-    key,
-)
+from tests.support.lake import DAY1, Lake, Record, entity, key
 
 BOM = "\ufeff"
+
+#: Entities of two copies of an event that are not equal.
+COPY = entity(after="1")
+OTHER = entity(after="2")
 
 
 def read(lake: Lake, data: str | bytes, *, hour: int = 10) -> Record:

@@ -13,7 +13,6 @@ from audit_pipeline.simulate import Shares, raw_objects
 from audit_pipeline.transform import fast, texts
 from audit_pipeline.transform.decode import Decoded, RawObject, decode, find_texts
 from audit_pipeline.transform.ownership import Scope
-from audit_pipeline.transform.times import parse_time, parse_times
 from tests.support.event_texts import deliveries
 from tests.support.lake import DAY1, entity, event, key
 
@@ -119,15 +118,3 @@ def test_a_text_is_found_again_by_its_number() -> None:
     events = [event(f"e{n}") for n in range(5)]
     data = "\n".join(events).encode()
     assert list(find_texts(data, {1, 3})) == [(n, data.index(events[n].encode()), events[n].encode()) for n in (1, 3)]
-
-
-NEARLY_TIMES = r"20\d\d-[01]\d-[0-3]\dT[0-2]\d:[0-6]\d:[0-6]\d(\.\d{1,9}|\.|\.٣)?(Z|z|\+0\d:[0-6]\d)?"
-
-
-PLAIN_TIMES = r"(19|20)\d\d-(0[1-9]|1[0-2])-[0-2]\dT[01]\d:[0-5]\d:[0-5]\d(\.\d{1,9})?Z"
-
-
-@given(st.lists(st.from_regex(PLAIN_TIMES, fullmatch=True), min_size=1), st.from_regex(NEARLY_TIMES, fullmatch=True))
-def test_many_times_at_once_are_read_as_each_by_itself(plain: list[str], nearly: str) -> None:
-    for times in (plain, [*plain, nearly], [nearly]):
-        assert parse_times(times) == [parse_time(time) for time in times]
