@@ -1,4 +1,4 @@
-"""Where the transform runs: one call a partition, whatever the engine."""
+"""Runs one partition: one call, whatever the engine."""
 
 import importlib.util
 import uuid
@@ -26,9 +26,10 @@ def run_partition(
     """Turn the raw hour folders of ``partition`` into its files of the table, and commit them.
 
     Raises a subclass of :class:`audit_pipeline.errors.AuditPipelineError`; then the table is as it was, or, where the
-    run was stopped in the middle of its commit, the next run of the partition puts it right. Where raw objects are gone
-    that its last run read, that is :class:`audit_pipeline.errors.RawVanishedError`, unless ``accept_vanished_raw``.
-    ``engine`` serves runs that share one, as those of several days in one Spark session; else the settings name it.
+    run was stopped in the middle of its commit, the next run of the partition cleans up after it. Where raw objects
+    are gone that its last run read, that is :class:`audit_pipeline.errors.RawVanishedError`, unless
+    ``accept_vanished_raw``. ``engine`` is one that several runs share, such as those of several days in one Spark
+    session; the default is the engine that the settings name.
     """
     return (engine or open_engine(settings)).run(
         settings,
@@ -43,13 +44,13 @@ def open_engine(settings: Settings) -> Engine:
     """The engine that the settings name."""
     if settings.engine == "spark":
         require_spark()
-        # not at the top: where the engine is another, pyspark need not be installed
+        # imported here, for without this engine pyspark need not be installed
         from audit_pipeline.engines.spark import SparkEngine
         from audit_pipeline.engines.spark.session import open_session
 
         return SparkEngine(partial(open_session, settings))
     if settings.engine == "glue":
-        # nor boto3 loaded
+        # imported here, for without this engine boto3 is not loaded
         from audit_pipeline.engines.glue.engine import GlueEngine
 
         return GlueEngine(glue_job_of(settings))

@@ -1,8 +1,8 @@
-"""The one commit that all engines share (design, parts 3, 4 and 6).
+"""The one commit that all engines share (docs/design.md, "Runs").
 
-Files are put first, each whole; then the run's stale ones go; the manifest comes last and makes the run count. Before
-the first of these the run writes down every path it is going to touch, so that the next run of the partition can clean
-up after one that was killed on the way.
+Files are put first, each whole; then the partition's stale files are deleted; the manifest comes last and makes the run
+count. Before the first of these the run writes a list of every path that it will touch, so that the next run of the
+partition can clean up after one that was killed on the way.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,12 +23,12 @@ __all__ = ["Staged", "commit", "paths_of_earlier_runs"]
 #: Files that are moved at a time.
 _MOVES: Final = 16
 
-#: A finished file: on this machine, or an object of the lake outside of the table (its key).
+#: A finished file: on this machine (its path), or an object of the lake outside of the table (its key).
 Staged = Path | str
 
 
 def paths_of_earlier_runs(lake: Store, partition: date) -> set[str]:
-    """Every file that runs of this partition can have left: those of its manifest, and those of a killed run."""
+    """Paths of all files that earlier runs of this partition can have left: its manifest's, and a killed run's."""
     paths: set[str] = set()
     earlier = read_manifest(lake, partition)
     if earlier is not None:
@@ -42,9 +42,9 @@ def paths_of_earlier_runs(lake: Store, partition: date) -> set[str]:
 
 
 def commit(lake: Store, locks: Locks, manifest: Manifest, staged: Mapping[str, Staged], earlier: Iterable[str]) -> None:
-    """Put the staged files (by their paths in the lake), remove the ``earlier`` ones that are not among them.
+    """Put the staged files (by their paths in the lake), delete those of ``earlier`` that are not among them.
 
-    The caller holds the locks of the partition and of every dt that a path lies under.
+    The caller holds the locks of the partition and of every dt that a path is under.
     """
     manifest.check_conservation()
     stale = sorted(set(earlier) - set(staged))
@@ -54,7 +54,7 @@ def commit(lake: Store, locks: Locks, manifest: Manifest, staged: Mapping[str, S
     for path, file in staged.items():
         if isinstance(file, Path):
             lake.put(path, file)
-    # the store copies them by itself, in seconds for a large one: many at a time
+    # S3 takes seconds to copy a large object: move many at a time
     moves = ((file, path) for path, file in staged.items() if not isinstance(file, Path))
     with ThreadPoolExecutor(_MOVES) as pool:
         list(pool.map(lambda move: lake.move(*move), moves))

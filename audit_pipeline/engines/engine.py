@@ -1,4 +1,4 @@
-"""What an engine is: it runs one partition, somewhere."""
+"""The interface of engines."""
 
 from collections.abc import Callable
 from datetime import date
@@ -9,7 +9,7 @@ from audit_pipeline.store.manifest import Manifest
 
 __all__ = ["Engine", "Progress"]
 
-#: (what is being done, how many of it are done, how many there are)
+#: Called with (name of the stage, how many of its units are done, how many there are).
 Progress = Callable[[str, int, int], None]
 
 
@@ -19,5 +19,9 @@ class Engine(Protocol):
     def run(
         self, settings: Settings, partition: date, run_id: str, progress: Progress, *, accept_vanished_raw: bool
     ) -> Manifest:
-        """Run one partition and commit it, as :func:`audit_pipeline.engines.run_partition` says."""
+        """Run one partition and commit it; returns its manifest.
+
+        Raises a subclass of :class:`audit_pipeline.errors.AuditPipelineError`, among them
+        :class:`audit_pipeline.errors.RawVanishedError` unless ``accept_vanished_raw``.
+        """
         ...

@@ -1,6 +1,6 @@
-"""What stands already in the table: the data files of other partitions under the same dates.
+"""What the table holds already: the data files of other partitions under the same dates.
 
-An event that lies in one of them must not be written again (design, part 5: Duplicates, across partitions).
+An event that one of them holds must not be written again (docs/design.md, "Duplicates").
 """
 
 import zlib
@@ -44,7 +44,7 @@ def list_existing_files(lake: Store, partition: date, days: Iterable[int]) -> li
 
 
 def read_existing_keys(lake: Store, file: ExistingFile) -> Iterator[pa.Table]:
-    """``dt``, ``source``, ``Id`` and ``Timestamp`` of the rows of a file, a part at a time."""
+    """``dt``, ``source``, ``Id`` and ``Timestamp`` of the rows of a file, one record batch at a time."""
     day, source = file.table_partition
     for batch in _open(lake, file).iter_batches(columns=["Id", "Timestamp"]):
         columns = [pa.array([day] * len(batch), pa.int32()), pa.array([source] * len(batch), pa.string())]
@@ -52,7 +52,7 @@ def read_existing_keys(lake: Store, file: ExistingFile) -> Iterator[pa.Table]:
 
 
 def find_existing_events(lake: Store, files: Sequence[ExistingFile], keys: pa.Table) -> dict[EventKey, int]:
-    """Of the run's events (``keys``) those that stand in ``files`` too, with their Timestamps (ms) there."""
+    """The events of ``keys`` (of this run) that ``files`` hold too, with their Timestamps (ms) there."""
     found: dict[EventKey, int] = {}
     for file in files:
         day, source = file.table_partition
@@ -67,7 +67,7 @@ def find_existing_events(lake: Store, files: Sequence[ExistingFile], keys: pa.Ta
 
 
 class ExistingRun:
-    """The rows of such events in one file: a :class:`audit_pipeline.transform.merge.SortedRun`."""
+    """The rows with these Ids in one file: a :class:`audit_pipeline.transform.merge.SortedRun`."""
 
     def __init__(self, lake: Store, file: ExistingFile, ids: Sequence[str]) -> None:
         self._file = file
@@ -95,12 +95,12 @@ class ExistingRun:
 
 
 def _sequence(event_id: str) -> int:
-    """A sequence before all of the run's own, the same for all rows of an event wherever they lie."""
+    """A sequence before all of the run's own, the same for all rows of an event in whichever file they are."""
     return zlib.crc32(event_id.encode()) % FIRST_OWN_SEQUENCE
 
 
 def _digests_of_quarantined_entities(lake: Store, file: ExistingFile, ids: pa.Array) -> dict[str, bytes]:
-    """By event, the digest of its entities in quarantine."""
+    """The digest of the quarantined entities of each event, by Id."""
     data = lake.get_if_exists(quarantine_path(file.owner))
     if data is None:
         return {}

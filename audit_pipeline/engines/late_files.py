@@ -1,4 +1,4 @@
-"""Which days raw has changed since they ran: late files, replaced ones, and such as are gone."""
+"""Which days' raw objects have changed since their last run: new files, changed ones and vanished ones."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from audit_pipeline.store.objects import ObjectInfo, Store
 
 __all__ = ["ChangedDay", "LateFiles"]
 
-#: Days that are listed at the same time: of each, its pages come one after the other.
+#: Days that are listed at the same time; the pages of one day's listing come one after the other.
 _CONCURRENCY: Final = 4
 
 
@@ -23,7 +23,7 @@ _CONCURRENCY: Final = 4
 class ChangedDay:
     """A partition that has run, and what has happened to its raw objects since.
 
-    ``mark`` stands for both the raw objects and the run: as long as it is the same, there is nothing new to tell.
+    ``mark`` identifies the raw objects and the run together: while it stays the same, nothing new has happened.
     ``newest`` is when the newest of the new and changed objects was written.
     """
 
@@ -34,15 +34,15 @@ class ChangedDay:
     has_expired: bool
 
     def is_settled(self, now: datetime, quiet: timedelta) -> bool:
-        """Whether no file has come for so long that the rest of a delivery can be thought to be there."""
+        """Whether no file has come for ``quiet``, so that the delivery is probably complete."""
         return self.newest is None or now - self.newest >= quiet
 
 
 class LateFiles:
     """Compares the hour folders of days with what their last runs read.
 
-    A day takes one listing of its hour folders (a request for each 1,000 objects); its manifest, which is as long, is
-    read only where the listing or the manifest is another one than its known mark tells.
+    A day takes one listing of its hour folders (a request for each 1,000 objects). Its manifest, which is as long, is
+    read only where the day's known mark shows that the listing or the manifest has changed.
     """
 
     def __init__(self, raw: Store, lake: Store, grace_hours: int) -> None:
@@ -51,9 +51,9 @@ class LateFiles:
     def look(
         self, days: Sequence[date], known: Mapping[date, str], *, until: Callable[[], bool]
     ) -> Iterator[tuple[date, ChangedDay | Exception | None]]:
-        """For each day that has run, in the order given: what is new of it, None where nothing is.
+        """For each day that has run, in the order given, what has changed; None where nothing has.
 
-        A day that cannot be looked at gives its error, and the others go on. Ends early once ``until`` says so.
+        A day that cannot be compared gives its error, and the others go on. Ends early once ``until`` is true.
         """
         manifests = {info.key: info.e_tag or "" for info in self._lake.list(MANIFEST_PREFIX)}
         with_run = [day for day in days if manifest_path(day) in manifests]
@@ -89,7 +89,7 @@ def _newest(changes: RawChanges, listed: Iterable[ObjectInfo]) -> datetime | Non
 
 
 def _has_expired(manifest: Manifest, listed: Iterable[ObjectInfo]) -> bool:
-    """Whether nothing is left in the day's own folders of what there was."""
+    """Whether the day's own folders had objects and are empty now."""
 
     def is_own(key: str) -> bool:
         return delivery_hour_of(key).day == manifest.partition

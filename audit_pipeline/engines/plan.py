@@ -1,4 +1,4 @@
-"""What one run reads: the raw objects of its delivery hours, in order, and how tasks split them."""
+"""What one run reads: the raw objects of its delivery hours, in order, split for processes or tasks."""
 
 import itertools
 import logging
@@ -36,8 +36,8 @@ def list_inputs(raw: Store, partition: date, grace_hours: int) -> list[ObjectInf
     unlisted = [key for prefix in (day_prefix, *grace_prefixes) for key in raw.unlisted(prefix)]
     if unlisted:
         raise StoreError(
-            f"{raw.url_of(unlisted[0])} cannot be read: a local store keeps names that end in # and digits for "
-            f"half-written files. Give it another name ({len(unlisted)} such files)"
+            f"cannot read {raw.url_of(unlisted[0])}: in a local store, names that end in # and digits are those of "
+            f"half-written files. Rename it ({len(unlisted)} such files)"
         )
     return [info for info in own_day if _is_in_hour_folder(raw, info)] + grace
 
@@ -45,7 +45,7 @@ def list_inputs(raw: Store, partition: date, grace_hours: int) -> list[ObjectInf
 def refuse_vanished(earlier: Manifest | None, inputs: Sequence[ObjectInfo]) -> None:
     """:class:`RawVanishedError` where raw objects are gone that the partition's last run read.
 
-    Raw expires (in AWS by its lifecycle), the table does not: what such objects gave must not be dropped unasked.
+    Raw objects expire (in AWS by a lifecycle rule), the table does not: their rows must not be dropped by accident.
     """
     gone = RawChanges.between(earlier.inputs, inputs).vanished if earlier else ()
     if earlier and gone:
@@ -73,6 +73,6 @@ def _is_in_hour_folder(raw: Store, info: ObjectInfo) -> bool:
     try:
         delivery_hour_of(info.key)
     except ValueError:
-        _log.warning("%s is left out: it lies in no hour folder", raw.url_of(info.key))
+        _log.warning("%s is left out: it is not in an hour folder", raw.url_of(info.key))
         return False
     return True

@@ -1,4 +1,4 @@
-"""The quarantine file of a run: what could not become a row, in order, and the conflicting copies of events."""
+"""The quarantine file of a run: what could not become a row, in order, then conflicting copies of events."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,7 +21,7 @@ __all__ = ["quarantine_records", "write_quarantine_file"]
 
 
 def write_quarantine_file(records: Iterator[pa.Table], path: Path) -> Counter[str]:
-    """Write the file unless there is nothing to write; how many records there are by reason."""
+    """Write the file, unless there are no records; returns the number of records by reason."""
     by_reason: Counter[str] = Counter()
 
     def counted() -> Iterator[pa.Table]:
@@ -41,7 +41,7 @@ def write_quarantine_file(records: Iterator[pa.Table], path: Path) -> Counter[st
 def quarantine_records(
     raw: Store, inputs: Sequence[ObjectInfo], scope: Scope, rejected: Iterable[pa.Table], dedup: DedupResult
 ) -> Iterator[pa.Table]:
-    """Tables of REJECTED_SCHEMA: what decoding rejected, less what came with dropped events, then the conflicts."""
+    """Tables of REJECTED_SCHEMA: what decoding rejected, without that of dropped events, then the conflicts."""
     dropped = np.concatenate([dedup.duplicates, dedup.conflicts])
     for table in rejected:
         yield table.filter(pa.array(~np.isin(table["sequence"].to_numpy(), dropped)))
@@ -51,7 +51,7 @@ def quarantine_records(
 def _conflict_records(
     raw: Store, inputs: Sequence[ObjectInfo], scope: Scope, conflicts: Sequences
 ) -> Iterator[pa.Table]:
-    """The conflicting copies as delivered. They are few, so their texts are read again rather than kept all along."""
+    """The conflicting copies as delivered. They are few, so their texts are read again rather than kept."""
     numbers = conflicts >> np.uint64(SEQUENCE_SHIFT)
     for number in np.unique(numbers).tolist():
         info = inputs[number - 1]  # objects are numbered from 1

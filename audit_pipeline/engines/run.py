@@ -1,7 +1,7 @@
 """A run of one partition, whatever the engine: locks, inputs, the engine's transform, and the commit.
 
-The transform decodes the raw objects and writes finished files somewhere outside of the table. Only the commit, and the
-look at other partitions' files before it, happen under the locks of the dates that are written.
+The transform decodes the raw objects and writes finished files outside of the table. Only the commit, and listing other
+partitions' files once more before it, happen under the locks of the dates that are written.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -44,13 +44,13 @@ from audit_pipeline.transform.ownership import Scope
 
 __all__ = ["RunContext", "Transform", "execute_run"]
 
-#: How long a run waits for the commits of others that write under the same dates.
+#: How long a run waits for commits of other partitions under the same dates.
 _COMMIT_WAIT_SECONDS: Final = 900
 
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """One run; ``folder`` is its own on this machine, and gone at its end."""
+    """What a transform needs of its run; ``folder`` is the run's own on this machine, and deleted at its end."""
 
     settings: Settings
     raw: Store
@@ -64,18 +64,18 @@ class RunContext:
 
 
 class Transform(Protocol):
-    """What an engine does for one run, in the order of the methods; ``write`` may be called again."""
+    """The part of a run that engines differ in. Its methods are called in this order; ``write`` maybe twice."""
 
     def decode(self) -> tuple[Counts, set[int]]:
-        """Read the raw objects: what they hold, and the dates (days since 1970) of the rows that come of them."""
+        """Decode the raw objects; returns the counts, and the dates (days since 1970) of the rows."""
         ...
 
     def write(self, existing: Sequence[ExistingFile]) -> Written:
-        """The files of the run outside of the table, given the other partitions' files of the same dates."""
+        """Write the run's files outside of the table; ``existing`` are other partitions' files of the same dates."""
         ...
 
     def rejected(self) -> Iterator[pa.Table]:
-        """What decoding rejected, in the order of delivery: tables of REJECTED_SCHEMA."""
+        """What decoding rejected, in the order of delivery, as tables of REJECTED_SCHEMA."""
         ...
 
 
@@ -107,8 +107,8 @@ def _agree_on_scope(settings: Settings, lake: Store, locks: Locks, partition: da
     agreed = agree_on_lake_settings(lake, wanted, locks)
     if partition < agreed.first_partition:
         raise SettingsError(
-            f"partition {partition} is before the first one of this lake, {agreed.first_partition}: set "
-            f"AUDIT_START_DATE={partition} to begin earlier"
+            f"partition {partition} is before the lake's first partition, {agreed.first_partition}: to begin earlier, "
+            f"set AUDIT_START_DATE={partition}"
         )
     return Scope(partition, agreed.grace_hours, agreed.first_partition)
 
@@ -124,11 +124,11 @@ def _execute(context: RunContext, engine: str, transform: Transform, locks: Lock
     if written is None or existing_now != existing:  # another partition committed under one of the dates meanwhile
         written = transform.write(existing_now)
     quarantine, file = _quarantine(context, transform, written.dedup)
-    # in the order of the commit: who sees an event of a data file must find its bad entities in quarantine too
+    # the commit puts the quarantine file first: a reader of the data files must find their events' bad entities there
     staged: dict[str, Staged] = {} if quarantine.path is None else {quarantine.path: file}
     outputs = [_describe(partition, file) for file in written.files]
     staged |= {output.path: file.staged for output, file in zip(outputs, written.files, strict=True)}
-    manifest = _conclude(context, engine, counts, written.dedup, outputs, quarantine)
+    manifest = _manifest(context, engine, counts, written.dedup, outputs, quarantine)
     context.progress("commit", 0, len(staged))
     commit(context.lake, locks, manifest, staged, earlier)
     context.progress("commit", len(staged), len(staged))
@@ -136,7 +136,7 @@ def _execute(context: RunContext, engine: str, transform: Transform, locks: Lock
 
 
 def _write_unlocked(transform: Transform, existing: Sequence[ExistingFile]) -> Written | None:
-    """None where another partition replaced one of its files while it was read."""
+    """None where another partition replaced one of its files while this one read it."""
     try:
         return transform.write(existing)
     except RawChangedError:
@@ -144,7 +144,7 @@ def _write_unlocked(transform: Transform, existing: Sequence[ExistingFile]) -> W
 
 
 def _lock(locks: Locks, dates: Iterable[date]) -> None:
-    for dt in sorted(dates):  # in one order, so that no two runs wait for each other
+    for dt in sorted(dates):  # always in this order, so that two runs never wait for each other
         locks.acquire(f"dt={dt}", wait_seconds=_COMMIT_WAIT_SECONDS)
 
 
@@ -176,7 +176,7 @@ def _describe(partition: date, file: DataFile) -> OutputFile:
     )
 
 
-def _conclude(
+def _manifest(
     context: RunContext,
     engine: str,
     counts: Counts,
@@ -184,7 +184,6 @@ def _conclude(
     outputs: Sequence[OutputFile],
     quarantine: QuarantineFile,
 ) -> Manifest:
-    """The record of the run."""
     partition = context.scope.partition
     return Manifest(
         partition=partition,

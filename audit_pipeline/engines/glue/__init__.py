@@ -1,4 +1,4 @@
-"""The Spark engine as an AWS Glue job: ``engine`` starts and watches it, ``job`` is what runs there.
+"""The Spark engine as an AWS Glue job: ``engine`` starts and watches the job, ``job`` is what runs in Glue.
 
-Nothing is imported here: the job has no boto3 of its own to need, and who starts it has no pyspark.
+Nothing is imported here: the job does not need the engine's imports, and the engine has no pyspark.
 """

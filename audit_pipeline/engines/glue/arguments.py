@@ -1,4 +1,4 @@
-"""What a job run is told: its arguments, as the one who starts it writes them and as the job reads them."""
+"""The arguments of a job run, as the engine writes them and as the job reads them."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -17,16 +17,17 @@ _INPUT: Final = "--INPUT"
 _ACCEPT_VANISHED_RAW: Final = "--ACCEPT_VANISHED_RAW"
 _SETTING: Final = "--AUDIT_"
 
-#: What decides about the rows. The rest (memory, processes) is of the machine, or a secret, which no argument may be.
+#: The settings that decide about the rows. The others belong to the machine (memory, processes) or are secrets, which
+#: must not be arguments.
 _SETTINGS: Final = ("raw_url", "lake_url", "start_date", "grace_hours")
 
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """One run that is asked of the job.
+    """A request to run the job on one partition.
 
-    ``input`` is the fingerprint of the raw objects that were there when it was asked for. The job reads what there is
-    when it runs; the fingerprint tells two askers that they want the same. ``settings`` are by ``AUDIT_*`` name.
+    ``input`` is the fingerprint of the raw objects at the time of the request. The job reads what is there when it
+    runs; two requests with the same fingerprint want the same work. ``settings`` are by ``AUDIT_*`` name.
     """
 
     partition: date
@@ -44,18 +45,18 @@ class JobRequest:
 
     @classmethod
     def parse(cls, argv: Sequence[str]) -> "JobRequest":
-        """From a command line ``--NAME value …``, in which Glue has put names of its own.
+        """Read a command line ``--NAME value …``, to which Glue adds arguments of its own.
 
-        :class:`SettingsError` where one is missing or wrong.
+        :class:`SettingsError` where an argument is missing or wrong.
         """
         given = {name: value for name, value in itertools.pairwise(argv) if _is_ours(name)}
         missing = [name for name in (_PARTITION, _RUN_ID, _INPUT, _ACCEPT_VANISHED_RAW) if name not in given]
         if missing:
-            raise SettingsError(f"the Glue job was started without {', '.join(missing)}: let Dagster start it")
+            raise SettingsError(f"the Glue job was started without {', '.join(missing)}: start it from Dagster")
         try:
             partition = date.fromisoformat(given[_PARTITION])
         except ValueError:
-            raise SettingsError(f"{_PARTITION} is no date (YYYY-MM-DD): {given[_PARTITION]!r}") from None
+            raise SettingsError(f"{_PARTITION} is not a date (YYYY-MM-DD): {given[_PARTITION]!r}") from None
         return cls(
             partition=partition,
             run_id=given[_RUN_ID],
@@ -65,7 +66,7 @@ class JobRequest:
         )
 
     def arguments(self) -> dict[str, str]:
-        """A new dictionary each time: whoever gets it may change it."""
+        """A new dictionary each time, which the caller may change."""
         return {
             _PARTITION: self.partition.isoformat(),
             _RUN_ID: self.run_id,
@@ -75,17 +76,17 @@ class JobRequest:
         }
 
     def is_same_work(self, arguments: Mapping[str, str]) -> bool:
-        """Whether a job run with these arguments would do just this, whoever asked for it."""
+        """Whether a job run with these arguments does the same work; the run ids may differ."""
         return all(arguments.get(name) == value for name, value in self.arguments().items() if name != _RUN_ID)
 
     def is_same_partition(self, arguments: Mapping[str, str]) -> bool:
-        """Whether it would write the same partition of the same lake."""
+        """Whether a job run with these arguments writes the same partition of the same lake."""
         ours = self.arguments()
         return all(arguments.get(name) == ours[name] for name in (_PARTITION, f"{_SETTING}LAKE_URL"))
 
 
 def run_id_of(arguments: Mapping[str, str]) -> str | None:
-    """The run id that a job run was started with; the manifest that it writes has the same."""
+    """The run id that a job run was started with, which is that of the manifest that it writes."""
     return arguments.get(_RUN_ID)
 
 

@@ -1,18 +1,18 @@
-"""The engine that has a Glue job run a partition, and waits for it.
+"""The engine that runs a partition as a Glue job, and waits for it.
 
-Of dagster-aws's ``PipesGlueClient``, which starts a job and waits for it too, nothing is left, for these reasons (of
-version 0.29.27, read and run):
+It does not use dagster-aws's ``PipesGlueClient``, which starts a job and waits for it too, for these reasons (version
+0.29.27, read and run):
 
-- it polls every 5 seconds for ever, with no time-out, does not know the state EXPIRED, and ends at the first request
-  that is throttled, while the job goes on: here :meth:`GlueEngine._watch`;
-- when the job fails it raises before it reads a line of the log: here the error has the log's end;
+- it polls every 5 seconds without a time-out, does not know the state EXPIRED, and ends at the first throttled request
+  while the job goes on; :meth:`GlueEngine._watch` has a deadline and retries;
+- when the job fails it raises before it reads a line of the log; here the error has the end of the log;
 - when the Dagster run is stopped and Glue refuses to stop the job it ends in a KeyError (it reads ``errors`` where
-  boto3 gives ``Errors``): here :meth:`audit_pipeline.engines.glue.runs.JobRuns.stop`;
-- it puts its own arguments into the dictionary that it is given, where the next partition finds them: here each start
-  has a new one;
-- every call starts a job, also when the one of the run before is still at work: here that one is adopted;
-- in a run of several days its context names no partition, and a success without a message counts as materialized: here
-  the partition is an argument, and its manifest, by this very run, is the only proof of success.
+  boto3 gives ``Errors``); see :meth:`audit_pipeline.engines.glue.runs.JobRuns.stop`;
+- it adds its own arguments to the caller's dictionary, where the next partition finds them; here each start has a new
+  dictionary;
+- every call starts a job, also when that of an earlier run is still at work; here that one is adopted;
+- in a run of several days its context names no partition, and a success without a message counts as materialized; here
+  the partition is an argument, and its manifest, written by this very run, is the only proof of success.
 
 What Pipes would carry back (metadata, checks) comes from the manifest, as with every other engine.
 """
@@ -44,7 +44,7 @@ __all__ = ["GlueEngine"]
 
 _log = logging.getLogger(__name__)
 
-#: What a run may take besides its time-out, which Glue counts from when it has the workers: waiting for them.
+#: How long a run may wait for its workers: Glue counts the time-out only from when it has them.
 _QUEUE_SECONDS: Final = 3600.0
 
 
@@ -52,8 +52,8 @@ _QUEUE_SECONDS: Final = 3600.0
 class GlueEngine:
     """Runs of the Glue job ``job``: an :class:`audit_pipeline.engines.Engine`.
 
-    ``poll_seconds`` lie between two looks at a run, at most; ``queue_seconds`` it may take beside its own time-out. No
-    client is made and nothing is asked before the first run.
+    ``poll_seconds`` is the longest time between two polls of a run; ``queue_seconds`` is how long it may wait for
+    workers. No client is made and no request is sent before the first run.
     """
 
     job: str
@@ -64,14 +64,14 @@ class GlueEngine:
     def run(
         self, settings: Settings, partition: date, run_id: str, progress: Progress, *, accept_vanished_raw: bool
     ) -> Manifest:
-        """See :func:`audit_pipeline.engines.run_partition`. What the job itself raises comes as a GlueJobError.
+        """Run one partition as a job run, and wait for it; an error inside the job is a :class:`GlueJobError` here.
 
-        The partition's lock is the job's to take. Whatever interrupts the waiting stops the job run, unless it was
-        adopted: then somebody else may be waiting for it, and if nobody is, it does nobody harm to end.
+        The job takes the partition's lock. An interrupt stops the job run, unless it was adopted: then another process
+        may be waiting for it.
         """
         lake = open_store(settings.lake_url, create=True)
         inputs = _list_inputs(settings, lake, partition)
-        if not accept_vanished_raw:  # the job would refuse likewise, minutes later
+        if not accept_vanished_raw:  # the job would refuse too, minutes later
             refuse_vanished(read_manifest(lake, partition), inputs)
         request = JobRequest.of(
             settings, partition, run_id, fingerprint(inputs), accept_vanished_raw=accept_vanished_raw
@@ -85,13 +85,13 @@ class GlueEngine:
         return JobRuns(glue_jobs_client(), self.job, first_pause=min(1.0, self.poll_seconds))
 
     def _run_to_end(self, request: JobRequest, raw_bytes: int, progress: Progress) -> JobRun:
-        """The job run, which has succeeded."""
+        """The job run, once it has succeeded."""
         job_run: JobRun | None = None
         try:
             job_run = self._runs.find_or_start(request, workers_for(raw_bytes), self.timeout_minutes)
             if job_run.run_id != request.run_id:
                 _log.info(
-                    "Glue job %s: run %s of %s is at work on %s already: waiting for it",
+                    "Glue job %s: run %s (of run %s) is already working on %s: waiting for it",
                     *(self.job, job_run.id, job_run.run_id, request.partition),
                 )
             return self._watch(job_run, request.partition, progress)
@@ -101,7 +101,7 @@ class GlueEngine:
             if job_run is None or job_run.run_id == request.run_id:
                 self._runs.stop(request)
             else:
-                _log.warning("Glue job %s: run %s, which was adopted, goes on", self.job, job_run.id)
+                _log.warning("Glue job %s: run %s, which another run started, goes on", self.job, job_run.id)
             raise
 
     def _watch(self, job_run: JobRun, partition: date, progress: Progress) -> JobRun:
@@ -118,14 +118,14 @@ class GlueEngine:
                 progress(f"wait for Glue ({state})", 0, 1)
             else:
                 log = log or JobLog(logs_client(), job_run.id, job_run.log_group)
-                log.follow(lambda line: _tell(line, progress))
+                log.follow(lambda line: _relay(line, progress))
                 if job_run.has_ended:
                     return _succeeded(job_run, self.job, partition, log)
             if time.monotonic() > deadline:
                 raise GlueJobError(
                     f"Glue job {self.job}: run {job_run.id} of partition {partition} is still {state} after "
-                    f"{self.timeout_minutes} minutes and the time to get workers: it is being stopped; look at it in "
-                    f"Glue and run the partition again"
+                    f"{self.timeout_minutes} minutes and the time to get workers, so it is stopped: find out why in "
+                    f"Glue, then run the partition again"
                 )
             time.sleep(next(pauses))
 
@@ -140,16 +140,15 @@ def _list_inputs(settings: Settings, lake: Store, partition: date) -> list[Objec
     return list_inputs(open_store(settings.raw_url), partition, grace_hours)
 
 
-def _tell(line: str, progress: Progress) -> None:
-    told = read_progress(line)
-    if told is not None:
-        progress(*told)
+def _relay(line: str, progress: Progress) -> None:
+    if (step := read_progress(line)) is not None:
+        progress(*step)
     if line.strip():
         _log.info("Glue: %s", line)
 
 
 def _succeeded(job_run: JobRun, job: str, partition: date, log: JobLog) -> JobRun:
-    """``job_run``; :class:`_EndedError` where that is not so."""
+    """``job_run``; :class:`_EndedError` where it did not succeed."""
     if job_run.state == "SUCCEEDED":
         if job_run.dpu_seconds:
             _log.info("Glue job %s: run %s took %s DPU hours", job, job_run.id, f"{job_run.dpu_seconds / 3600:.3f}")
@@ -165,10 +164,10 @@ def _succeeded(job_run: JobRun, job: str, partition: date, log: JobLog) -> JobRu
 def _manifest_of(lake: Store, partition: date, job_run: JobRun, job: str) -> Manifest:
     manifest = read_manifest(lake, partition)
     if manifest is None or manifest.run_id != job_run.run_id:
-        found = "there is none" if manifest is None else f"that of run {manifest.run_id} is there"
+        found = "there is no manifest" if manifest is None else f"there is that of run {manifest.run_id}"
         raise GlueJobError(
-            f"Glue job {job}: run {job_run.id} of partition {partition} ended SUCCEEDED, but the manifest of its run "
-            f"{job_run.run_id} is not in {lake.url}: {found}. Is the job's script that of this version? Run the "
-            f"partition again"
+            f"Glue job {job}: run {job_run.id} of partition {partition} ended SUCCEEDED, but the manifest of run "
+            f"{job_run.run_id} is not in {lake.url}: {found}. Check that the job's script is of this version, then run "
+            f"the partition again"
         )
     return manifest

@@ -1,7 +1,7 @@
-"""What runs in Glue: the Spark engine on Glue's session, for the one partition that the arguments name.
+"""The program that runs in Glue: the Spark engine on Glue's session, for the one partition that the arguments name.
 
-It needs pyspark, and boto3 for the keys of S3: Glue brings both. It has no use for ``awsglue``, whose
-``getResolvedOptions`` gives no more than :meth:`audit_pipeline.engines.glue.arguments.JobRequest.parse` does.
+It needs pyspark, and boto3 for the credentials of S3; Glue has both. It does not use ``awsglue``, whose
+``getResolvedOptions`` does no more than :meth:`audit_pipeline.engines.glue.arguments.JobRequest.parse`.
 """
 
 import os
@@ -21,7 +21,7 @@ from audit_pipeline.settings import load_settings
 
 __all__ = ["main"]
 
-#: CloudWatch takes each line for money, and nobody reads faster.
+#: CloudWatch charges for each line, and nobody reads faster.
 _SECONDS_BETWEEN_LINES: Final = 2.0
 
 
@@ -30,7 +30,7 @@ def main(argv: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, _end)
     try:
         request = JobRequest.parse(argv)
-        # also for the libraries below, and so that a wrong one is told by its name
+        # in the environment, so that an error names the wrong variable
         os.environ.update(request.settings)
         engine = SparkEngine(SparkSession.builder.getOrCreate, name="glue")
         manifest = engine.run(
@@ -48,19 +48,19 @@ def main(argv: Sequence[str]) -> int:
 
 
 class _Printer:
-    """Progress as lines of the log: the first and the last of a stage, and some between."""
+    """Prints progress as lines of the log: the first and the last of a stage, and some between."""
 
     def __init__(self) -> None:
         self._stage = ""
-        self._told_at = 0.0
+        self._printed_at = 0.0
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         now = time.monotonic()
-        if stage != self._stage or done == total or now - self._told_at >= _SECONDS_BETWEEN_LINES:
-            self._stage, self._told_at = stage, now
+        if stage != self._stage or done == total or now - self._printed_at >= _SECONDS_BETWEEN_LINES:
+            self._stage, self._printed_at = stage, now
             print(progress_line(stage, done, total), flush=True)
 
 
 def _end(*_: Any) -> NoReturn:
-    """Stopped: the run's locks are released on the way out, where there is time for it."""
+    """Exit on SIGTERM: the run's locks are released on the way out, if there is time."""
     raise SystemExit(128 + signal.SIGTERM)

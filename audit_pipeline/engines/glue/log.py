@@ -1,4 +1,4 @@
-"""The log of a job run in CloudWatch: what is new of it, and its end. Nothing fails because it cannot be read."""
+"""The log of a job run in CloudWatch: its new lines, and its end. A log that cannot be read is not an error."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -17,9 +17,9 @@ _PAGES_AT_ONCE: Final = 20
 
 
 class JobLog:
-    """What a job run prints goes to ``<group>/output``, its errors and Spark's own words to ``<group>/error``.
+    """The log streams of one job run: stdout in ``<group>/output``, stderr with Spark's log in ``<group>/error``.
 
-    ``client`` is boto3's for CloudWatch Logs; the stream has the job run's id for its name.
+    ``client`` is boto3's for CloudWatch Logs; both streams are named after the job run's id.
     """
 
     def __init__(self, client: Any, job_run_id: str, group: str) -> None:
@@ -27,10 +27,10 @@ class JobLog:
         self._stream = job_run_id
         self._group = group.rstrip("/") or _DEFAULT_GROUP
         self._token: str | None = None
-        self._has_complained = False
+        self._has_warned = False
 
-    def follow(self, tell: Callable[[str], None]) -> None:
-        """Tell each line of the output that has come since the last call."""
+    def follow(self, on_line: Callable[[str], None]) -> None:
+        """Call ``on_line`` with each line of the output since the last call."""
         for _ in range(_PAGES_AT_ONCE):
             given = {"nextToken": self._token} if self._token else {}
             answer = self._events("output", startFromHead=True, **given)
@@ -38,13 +38,13 @@ class JobLog:
                 return
             for event in answer["events"]:
                 for line in event["message"].splitlines():
-                    tell(line)
+                    on_line(line)
             if answer["nextForwardToken"] == self._token:
                 return
             self._token = answer["nextForwardToken"]
 
     def tail(self) -> str:
-        """The last lines of both, with the name of the group above; empty where there is no log."""
+        """The last lines of both streams, each under the name of its group; empty where there is no log."""
         return "\n".join(part for name in ("output", "error") if (part := self._tail_of(name)))
 
     def _tail_of(self, name: str) -> str:
@@ -53,17 +53,15 @@ class JobLog:
         return "\n".join([f"{self._group}/{name}, stream {self._stream}:", *lines[-_TAIL_LINES:]]) if lines else ""
 
     def _events(self, name: str, **given: Any) -> Any:
-        """GetLogEvents' answer, None where there is none: a log begins some time after its job run."""
+        """The answer of GetLogEvents; None where there is no log, for it begins some time after its job run."""
         try:
             return self._client.get_log_events(
                 logGroupName=f"{self._group}/{name}", logStreamName=self._stream, **given
             )
         except (ClientError, BotoCoreError) as error:
-            if not _is_missing(error) and not self._has_complained:
-                self._has_complained = True
-                _log.warning(
-                    "the log %s/%s of Glue's run %s cannot be read: %s", self._group, name, self._stream, error
-                )
+            if not _is_missing(error) and not self._has_warned:
+                self._has_warned = True
+                _log.warning("cannot read the log %s/%s of Glue's run %s: %s", self._group, name, self._stream, error)
             return None
 
 

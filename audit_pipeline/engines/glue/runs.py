@@ -1,4 +1,4 @@
-"""The runs of one Glue job: found, started, looked at and stopped, with retries where Glue does not answer."""
+"""The runs of one Glue job: finds, starts, polls and stops them, with retries where Glue does not answer."""
 
 import logging
 import time
@@ -37,21 +37,21 @@ _TRANSIENT: Final = frozenset(
         "TooManyRequestsException",
     }
 )
-#: There is no room for another run now: of this job (MaxConcurrentRuns), or in the account.
+#: Errors of a quota: of concurrent runs of this job (MaxConcurrentRuns), or of the account.
 _FULL: Final = frozenset({"ConcurrentRunsExceededException", "ResourceNumberLimitExceededException"})
 
 #: How long a request is retried, in seconds.
 _RETRY_SECONDS: Final = 300.0
-#: Seconds to wait for room for a run.
+#: How long to wait for a quota to allow a run, in seconds.
 _ROOM_SECONDS: Final = 1800.0
-#: Seconds for a stop to be taken and then to take effect: whoever has stopped us does not wait for long.
+#: How long a stop may take, in seconds; the process that stops us soon kills us.
 _STOPPING_SECONDS: Final = 45.0
 _PAGE: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
 class JobRun:
-    """A job run as Glue last told of it. ``log_group`` is the common beginning of its log groups' names."""
+    """A job run as Glue last described it. ``log_group`` is the common prefix of its log groups' names."""
 
     id: str
     state: str
@@ -66,12 +66,12 @@ class JobRun:
 
     @property
     def run_id(self) -> str | None:
-        """What its manifest will have."""
+        """The run id in its manifest."""
         return run_id_of(self.arguments)
 
 
 class JobRuns:
-    """``first_pause`` is in seconds, and what pauses between attempts begin with."""
+    """The runs of the job ``job``. ``first_pause`` (seconds) is the first pause between attempts, and between polls."""
 
     def __init__(self, client: "GlueClient", job: str, first_pause: float = 1.0) -> None:
         self._client = client
@@ -79,11 +79,11 @@ class JobRuns:
         self._first_pause = first_pause
 
     def find_or_start(self, request: JobRequest, workers: Workers, timeout_minutes: int) -> JobRun:
-        """The run under way that does what is asked for, else a new one.
+        """The run under way that does the requested work, else a new one.
 
-        StartJobRun knows no token that would make of two requests one run. So no request is repeated blindly: after
-        each that may or may not have been taken, and while there is no room, it is looked for first. A run of the same
-        partition that is just being stopped is waited for: it holds the partition's lock.
+        StartJobRun has no idempotency token. So it is never just repeated: before every attempt, also after one whose
+        outcome is unknown and while a quota is used up, the job's runs are searched. A run of the same partition that
+        is being stopped is waited for, as it holds the partition's lock.
         """
         deadline = time.monotonic() + _ROOM_SECONDS
         pauses = growing(self._first_pause, 2.0, 30.0)
@@ -101,7 +101,7 @@ class JobRuns:
                         raise
                     why = _in_one_line(error)
             if time.monotonic() > deadline:
-                raise GlueJobError(f"Glue job {self.job} had no room for partition {request.partition}: {why}")
+                raise GlueJobError(f"Glue job {self.job} could not start on partition {request.partition}: {why}")
             _log.info("Glue job %s cannot start on %s yet: %s", self.job, request.partition, why)
             time.sleep(jittered(next(pauses)))
 
@@ -110,17 +110,22 @@ class JobRuns:
         return _job_run(answer["JobRun"])
 
     def stop(self, request: JobRequest) -> None:
-        """Stop whatever runs on behalf of just this; what goes wrong is only logged, as another error is on its way."""
+        """Stop what runs for this request. Its errors are only logged: it is called while another error is raised."""
         try:
             with aws_errors("Glue", GlueJobError):
                 ours = [run for run in self._of_partition(request) if run.run_id == request.run_id]
                 for run in ours:
                     self._stop(run)
         except Exception as error:
-            _log.warning("runs of the Glue job %s for %s may go on: %s", self.job, request.partition, error)
+            _log.warning(
+                "cannot stop the runs of the Glue job %s for %s: %s",
+                self.job,
+                request.partition,
+                error,
+            )
 
     def _of_partition(self, request: JobRequest) -> list[JobRun]:
-        """Those that have not ended, newest first. Ended ones lie behind them for months: all pages are looked at."""
+        """Runs of the same partition that have not ended, newest first, from all pages: ended runs stay for months."""
         page: dict[str, Any] = {"JobName": self.job, "MaxResults": _PAGE}
         found: list[JobRun] = []
         while True:

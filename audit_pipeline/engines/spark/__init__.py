@@ -1,4 +1,4 @@
-"""The distributed engine: the same kernel, merge and writer inside the tasks of a Spark application."""
+"""The distributed engine: the kernel, merge and writer of all engines, in the tasks of a Spark application."""
 
 from audit_pipeline.engines.spark.engine import SparkEngine
 

@@ -17,8 +17,8 @@ __all__ = ["SparkEngine"]
 class SparkEngine:
     """An :class:`audit_pipeline.engines.Engine`; ``name`` is what manifests call it.
 
-    ``session`` is called when there is something to read, so that nothing starts for nothing. All days of one engine
-    share its session.
+    ``session`` is called once there is something to read, so that Spark is not started for an empty day. All runs of
+    one engine share its session.
     """
 
     def __init__(self, session: Callable[[], SparkSession], name: str = "spark") -> None:

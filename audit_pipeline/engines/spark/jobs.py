@@ -1,4 +1,4 @@
-"""Runs Spark's jobs for one run: what is under way, what failed, and nothing left running when the run is stopped."""
+"""Runs the Spark jobs of one run: reports their progress and errors, and cancels them when the run is stopped."""
 
 import threading
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ __all__ = ["DEAD", "Jobs", "explained", "open_jobs"]
 #: What calls raise when Spark's JVM has died.
 DEAD: Final = (Py4JError, ConnectionError)
 
-_LOOK_SECONDS: Final = 0.5
+_POLL_SECONDS: Final = 0.5
 
 
 class Jobs:
@@ -35,7 +35,7 @@ class Jobs:
             return frame.collect()
 
     def iterate(self, stage: str, frame: DataFrame) -> Iterator[Any]:
-        """The same a partition at a time, for what may be large."""
+        """The rows of a frame that may be large, one Spark partition at a time."""
         with explained(stage):
             self.session.sparkContext.setJobGroup(self._group, stage)
             yield from frame.toLocalIterator(prefetchPartitions=True)
@@ -52,23 +52,23 @@ class Jobs:
             watch.join()
 
     def _watch(self, stage: str, ended: threading.Event) -> None:
-        with suppress(*DEAD):  # whoever waits for the job is told
-            self._tell(stage, ended)
+        with suppress(*DEAD):  # the thread that waits for the job gets the error
+            self._report(stage, ended)
 
-    def _tell(self, stage: str, ended: threading.Event) -> None:
+    def _report(self, stage: str, ended: threading.Event) -> None:
         tracker = self.session.sparkContext.statusTracker()
-        told = (-1, -1)
-        while not ended.wait(_LOOK_SECONDS):
+        reported = (-1, -1)
+        while not ended.wait(_POLL_SECONDS):
             active = [info for n in tracker.getActiveStageIds() if (info := tracker.getStageInfo(n))]
             now = (sum(info.numCompletedTasks for info in active), sum(info.numTasks for info in active))
-            if active and now != told:
+            if active and now != reported:
                 self._progress(stage, *now)
-                told = now
+                reported = now
 
 
 @contextmanager
 def open_jobs(session: SparkSession, group: str, progress: Progress) -> Iterator[Jobs]:
-    """Whatever ends the run, its jobs end with it."""
+    """The jobs of one run, cancelled when an error or an interrupt ends it."""
     try:
         with explained("go on"):
             yield Jobs(session, group, progress)
@@ -87,13 +87,13 @@ def explained(stage: str) -> Iterator[None]:
         raise SparkJobError(f"Spark could not {stage}: {_in_one_line(error)}") from error
     except DEAD as error:
         raise SparkJobError(
-            f"Spark could not {stage}: {_in_one_line(error)}. It seems that its JVM has died, which says why on stderr "
-            f"where it can; often its memory is too little (spark.driver.memory)"
+            f"Spark could not {stage}: {_in_one_line(error)}. Its JVM has probably died: its stderr may say why. A "
+            f"common reason is too little memory (spark.driver.memory)"
         ) from error
 
 
 def _in_one_line(error: Exception) -> str:
-    """The last line that says something: of a task's traceback, the exception; of Java's, its message."""
+    """The first and the last line with a message: of a task's traceback, the last is the exception."""
     java: Any = getattr(error, "java_exception", None)
     text = str(java.getMessage() if java is not None else error)
     lines = [

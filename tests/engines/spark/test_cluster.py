@@ -76,6 +76,6 @@ def test_an_executor_that_dies_with_its_records_is_made_up_for(
 def test_a_driver_whose_jvm_dies_says_so_in_one_line(on_a_cluster: tuple[dict[str, Any], dict[str, Lake]]) -> None:
     told, lakes = on_a_cluster
     assert re.fullmatch(
-        r"Spark could not \w+: .*\. It seems that its JVM has died, .* \(spark\.driver\.memory\)", told["dead"]
+        r"Spark could not \w+: .*\. Its JVM has probably died: .* \(spark\.driver\.memory\)", told["dead"]
     )
     assert data(lakes["dying"]) == data(lakes["local"])
