@@ -101,7 +101,7 @@ def test_keys_in_many_buckets_and_records_in_many_parts_give_the_same_files(
 ) -> None:
     deliver(lake, 1_200, shares=Shares(duplicate=0.1, conflict=0.05, late=0.05), days=2)
     local = beside(lake, "local")
-    for name in ("_BUCKET_BYTES", "_SHARE_BYTES", "_LEAST_SHARE_BYTES", "_REJECTED_BYTES"):
+    for name in ("_BUCKET_BYTES", "_SPLIT_BYTES", "_MIN_SPLIT_BYTES", "_REJECTED_BYTES"):
         monkeypatch.setattr(transform, name, 60_000)
     monkeypatch.setattr(transform, "_PART_BYTES", 5_000)
     for day in (DAY2, DAY1):
