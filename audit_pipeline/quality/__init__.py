@@ -5,7 +5,6 @@ Great Expectations takes over a second to import, so it is imported only when a 
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audit_pipeline.quality.builtin import BUILTIN_CHECKS, CONSERVATION, HOUR_COVERAGE, builtin_rules
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from audit_pipeline.store.manifest import Manifest
     from audit_pipeline.store.objects import Store
 
-__all__ = ["QualityCheck", "build_data_docs", "check_quality", "quality_checks", "quality_rules"]
+__all__ = ["QualityCheck", "check_quality", "quality_checks", "quality_rules"]
 
 
 @dataclass(frozen=True)
@@ -59,17 +58,6 @@ def check_quality(
     from audit_pipeline.quality.verdicts import verdicts_of
 
     return verdicts_of(examine(settings, lake, manifest, rules))
-
-
-def build_data_docs(settings: "Settings", lake: "Store", manifest: "Manifest", folder: Path) -> Path:
-    """Run all checks on the day and write Great Expectations' data docs (HTML) into ``folder``.
-
-    Returns the path of the first page. Raises what :func:`check_quality` does.
-    """
-    from audit_pipeline.quality.docs import write_data_docs
-    from audit_pipeline.quality.examine import examine
-
-    return write_data_docs(examine(settings, lake, manifest, quality_rules(settings)), folder)
 
 
 def quality_rules(settings: "Settings") -> list[Rule]:

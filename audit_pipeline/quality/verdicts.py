@@ -49,14 +49,15 @@ def verdicts_of(examination: Examination) -> dict[str, Verdict]:
 
 def _verdict(examination: Examination, check: CheckFindings) -> Verdict:
     broken = [finding for finding in check.findings if not finding.is_met]
-    numbers = _NUMBERS.get(check.name, _plain_numbers)(examination, check)
+    texts = _TEXTS.get(check.name, _Texts())
+    numbers = texts.numbers(examination, check)
     if not broken:
-        return Verdict(True, _PASSED.get(check.name, _passed)(examination, check), numbers)
+        return Verdict(True, texts.passed(examination, check), numbers)
     problems = list(dict.fromkeys(finding.problem for finding in broken if finding.problem))
     if problems:
         description, what_to_do = f"could not be evaluated: {'; '.join(problems)}", _NOT_EVALUATED
     else:
-        description, what_to_do = _FAILED.get(check.name, _failed)(examination, check), _what_to_do(check)
+        description, what_to_do = texts.failed(examination, check), _what_to_do(check)
     metadata = {**_bad(examination, check), "what_to_do": what_to_do}
     if problems:
         metadata["problem"] = "; ".join(problems)
@@ -189,23 +190,18 @@ def _named(check: CheckFindings, describe: Callable[[Mapping[str, Any]], str]) -
     return "; ".join(map(describe, check.rows[:_NAMED])) + more
 
 
-_Describe = Callable[[Examination, CheckFindings], str]
+@dataclass(frozen=True)
+class _Texts:
+    """The metadata of a check, and its description where it passed and where it failed."""
 
-_NUMBERS: Final[Mapping[str, Callable[[Examination, CheckFindings], dict[str, Any]]]] = {
-    KEY_UNIQUE: _key_unique_numbers,
-    ROWS_PER_SOURCE: _rows_numbers,
-    QUARANTINE_SHARE: _quarantine_numbers,
-    NEW_SOURCES: _source_numbers,
-}
-_PASSED: Final[Mapping[str, _Describe]] = {
-    KEY_UNIQUE: _key_unique_passed,
-    ROWS_PER_SOURCE: _rows_passed,
-    QUARANTINE_SHARE: _quarantine_described,
-    NEW_SOURCES: _new_passed,
-}
-_FAILED: Final[Mapping[str, _Describe]] = {
-    KEY_UNIQUE: _key_unique_failed,
-    ROWS_PER_SOURCE: _rows_failed,
-    QUARANTINE_SHARE: _quarantine_described,
-    NEW_SOURCES: _new_failed,
+    numbers: Callable[[Examination, CheckFindings], dict[str, Any]] = _plain_numbers
+    passed: Callable[[Examination, CheckFindings], str] = _passed
+    failed: Callable[[Examination, CheckFindings], str] = _failed
+
+
+_TEXTS: Final[Mapping[str, _Texts]] = {
+    KEY_UNIQUE: _Texts(_key_unique_numbers, _key_unique_passed, _key_unique_failed),
+    ROWS_PER_SOURCE: _Texts(_rows_numbers, _rows_passed, _rows_failed),
+    QUARANTINE_SHARE: _Texts(_quarantine_numbers, _quarantine_described, _quarantine_described),
+    NEW_SOURCES: _Texts(_source_numbers, _new_passed, _new_failed),
 }

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from audit_pipeline.errors import SettingsError
-from audit_pipeline.quality import build_data_docs, examine, gx, parts, quality_checks
+from audit_pipeline.quality import examine, gx, parts, quality_checks, quality_rules
+from audit_pipeline.quality.docs import write_data_docs
 from audit_pipeline.quality.suite import AGGREGATES, ROW_BY_ROW
 from audit_pipeline.store.layout import data_path
 from audit_pipeline.store.manifest import read_manifest
@@ -364,17 +365,22 @@ def bad_day(lake: Lake) -> None:
     lake.run()
 
 
-def test_data_docs_of_a_day_name_the_expectations_that_failed(lake: Lake) -> None:
-    bad_day(lake)
+def write_docs(lake: Lake, folder: Path, **changed: Any) -> Path:
     store = open_store(str(lake.path))
     manifest = read_manifest(store, DAY1)
     assert manifest
+    settings = settings_of(lake, **changed)
+    return write_data_docs(examine.examine(settings, store, manifest, quality_rules(settings)), folder)
+
+
+def test_data_docs_of_a_day_name_the_expectations_that_failed(lake: Lake) -> None:
+    bad_day(lake)
     path = suite(
         lake,
         expect(NOT_NULL, "warning", column="ChannelCode"),
         expect("unexpected_rows_expectation", "info", unexpected_rows_query="SELECT * FROM {batch}"),
     )
-    first = build_data_docs(settings_of(lake, quality_suite=path), store, manifest, lake.root / "a" / "docs")
+    first = write_docs(lake, lake.root / "a" / "docs", quality_suite=path)
     assert first == lake.root / "a" / "docs" / "index.html"
     (page,) = (first.parent / "validations").rglob("*.html")
     text = re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", page.read_text()))
@@ -382,7 +388,7 @@ def test_data_docs_of_a_day_name_the_expectations_that_failed(lake: Lake) -> Non
     for shown in ("ChannelCode", "values must never be null. 1 unexpected values found", "EntityIndex=0", "100%"):
         assert shown in text, shown
     # again, over what is there
-    assert build_data_docs(settings_of(lake), store, manifest, first.parent) == first
+    assert write_docs(lake, first.parent) == first
 
 
 @pytest.fixture
