@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["demo"]
 
 _LAST_CHANGES: Final = 5
+#: Firehose's default. With fewer seconds there are more objects, which take most of a small demo's time.
+_BUFFER_SECONDS: Final = 300
 #: Days from the sandbox's first to its bad day: in the middle of a week, with good days before and after.
 _BAD_DAY: Final = 3
 #: Not midnight's: the day before reads the first hour as its grace hour, and would be bad too.
@@ -44,6 +46,7 @@ def demo(
     from audit_pipeline.cli.sandbox import Sandbox, environment
     from audit_pipeline.cli.simulate import write_raw
     from audit_pipeline.settings import load_settings
+    from audit_pipeline.simulate import Firehose
 
     last = last or yesterday()
     if last > yesterday():
@@ -54,7 +57,16 @@ def demo(
     console = stdout_console()
     with environment(sandbox.variables()):
         settings = load_settings()
-        write_raw(settings, first, last, events_per_day, seed, shares=_shares(), incident=_incident(bad_day))
+        write_raw(
+            settings,
+            first,
+            last,
+            events_per_day,
+            seed,
+            firehose=Firehose(buffer_seconds=_BUFFER_SECONDS),
+            shares=_shares(),
+            incident=_incident(bad_day),
+        )
         results = run_days(settings, first, last)
         held_back = [result.partition for result in results if _is_held_back(result, bad_day)]
         _explain(console, held_back)

@@ -16,6 +16,8 @@ from audit_pipeline.orchestration.names import LOCATION
 
 __all__ = ["Sandbox", "environment", "program"]
 
+#: To be changed where the same demo writes other objects than before: they would mix with those of an older folder.
+_TRAFFIC: Final = 2
 _DAGSTER_YAML: Final = """\
 telemetry:
   enabled: false
@@ -93,11 +95,16 @@ class Sandbox:
             words = shlex.split((folder / "env").read_text(encoding="utf-8"))
             values = dict(word.split("=", 1) for word in words)
             start = date.fromisoformat(values["AUDIT_START_DATE"])
-            return cls(folder, start, int(values["DEMO_EVENTS_PER_DAY"]), int(values["DEMO_SEED"]))
+            found = cls(folder, start, int(values["DEMO_EVENTS_PER_DAY"]), int(values["DEMO_SEED"]))
         except FileNotFoundError:
             return None
         except (KeyError, ValueError) as error:
             raise SettingsError(f"{folder / 'env'} is not what a demo writes: {error!r}") from None
+        if values.get("DEMO_TRAFFIC") != str(_TRAFFIC):
+            raise SettingsError(
+                f"{folder} holds a demo of another version: give another --folder, or remove the folder"
+            )
+        return found
 
     def _refuse_foreign_folder(self) -> None:
         if self.folder.is_dir() and any(self.folder.iterdir()):
@@ -110,7 +117,11 @@ class Sandbox:
         if not dagster_yaml.exists():
             dagster_yaml.write_text(_DAGSTER_YAML, encoding="utf-8")
         (self.folder / "workspace.yaml").write_text(_WORKSPACE_YAML, encoding="utf-8")
-        written = self.variables() | {"DEMO_EVENTS_PER_DAY": str(self.events_per_day), "DEMO_SEED": str(self.seed)}
+        written = self.variables() | {
+            "DEMO_EVENTS_PER_DAY": str(self.events_per_day),
+            "DEMO_SEED": str(self.seed),
+            "DEMO_TRAFFIC": str(_TRAFFIC),
+        }
         lines = [f"{name}={shlex.quote(value)}\n" for name, value in written.items()]
         (self.folder / "env").write_text("".join(lines), encoding="utf-8")
 

@@ -11,6 +11,7 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -202,9 +203,14 @@ class Store:
 
     def _discard_staged(self, key: str) -> None:
         """Remove what killed writes of ``key`` left in a local store; obstore adds ``#1`` and so on to names."""
-        if self.root is not None:
-            for left in (self.root / _STAGING).glob(f"{_staging_name(key)}*"):
-                left.unlink(missing_ok=True)
+        if self.root is None:
+            return
+        staging, name = self.root / _STAGING, _staging_name(key)
+        with suppress(FileNotFoundError):
+            # not Path.glob, which takes longer to compile its pattern than a small object takes to write
+            for left in staging.iterdir():
+                if left.name.startswith(name):
+                    left.unlink(missing_ok=True)
 
     def _changed(self, key: str) -> RawChangedError:
         return RawChangedError(f"{self.url_of(key)} changed or vanished while it was read: run the partition again")

@@ -41,14 +41,14 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 
 def test_the_demo_works_twice_and_leaves_settings_for_other_commands(demo: Path) -> None:
-    first = run_demo(demo, "--days", "2")
+    first = run_demo(demo, "--days", "1")
     assert first.exit_code == 0, first.output
     for text in ("What each day holds", "Order 500", "in quarantine", "http://localhost:3000"):
         assert text in first.stdout
     assert "failed" not in first.stdout
     raw, table = files_of(demo / "raw"), files_of(demo / "lake" / "auditlog_parquet")
 
-    again = run_demo(demo, "--days", "2")
+    again = run_demo(demo, "--days", "1")
     assert again.exit_code == 0, again.output
     assert (files_of(demo / "raw"), files_of(demo / "lake" / "auditlog_parquet")) == (raw, table)
 
@@ -72,7 +72,11 @@ def test_a_demo_refuses_a_folder_of_another_demo_or_of_somebody_else(demo: Path)
     assert (result.exit_code, result.stdout) == (2, "")
     assert "no demo made it" in one_error(result.stderr)
 
-    (demo / "env").write_text("AUDIT_START_DATE=2026-05-01\nDEMO_EVENTS_PER_DAY=300\nDEMO_SEED=0\n")
+    env = "AUDIT_START_DATE=2026-05-01\nDEMO_EVENTS_PER_DAY=300\nDEMO_SEED=0\n"
+    (demo / "env").write_text(env)
+    assert "a demo of another version" in one_error(run_demo(demo).stderr)
+
+    (demo / "env").write_text(env + "DEMO_TRAFFIC=2\n")
     for arguments, events in (("--seed", "1"), 300), ((), 301), (("--to", "2026-05-01"), 300):
         result = run_demo(demo, *arguments, events=events)
         assert result.exit_code == 2
@@ -93,7 +97,7 @@ def bad_week(folder: Path) -> Result:
     """A demo of as many days as it takes to have the bad one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder.parent)
-        return run_demo(folder, "--days", "5", events=1000)
+        return run_demo(folder, "--days", "4", events=1000)
 
 
 def settings_of(folder: Path) -> dict[str, str]:
@@ -109,7 +113,7 @@ def test_one_day_is_bad_on_purpose_and_the_others_are_green(bad_week: Result, fo
     bad_day = str(date.fromisoformat(settings_of(folder)["AUDIT_START_DATE"]) + timedelta(days=3))
     assert f"{bad_day} is bad on purpose" in bad_week.stdout
     days = [json.loads(line) for line in Commands(settings_of(folder)).shows("status", "--json").splitlines()]
-    assert len(days) == 5
+    assert len(days) == 4
     for day in days:
         if day["partition"] == bad_day:
             assert day["checks"][QUARANTINE_SHARE] == "failed"
@@ -152,7 +156,7 @@ def test_the_ui_shows_its_runs_and_loads_the_location_that_they_name(bad_week: R
     assert loaded == {"module_name": "audit_pipeline.definitions", "location_name": LOCATION}
     with dg.DagsterInstance.from_config(str(folder / "dagster")) as instance:
         runs = instance.get_runs()
-    assert len(runs) == 5
+    assert len(runs) == 4
     assert {run.remote_job_origin and run.remote_job_origin.location_name for run in runs} == {LOCATION}
 
 
