@@ -1,4 +1,4 @@
-"""What the clients of AWS share: where they find region and keys, and how their errors are told."""
+"""What the clients of AWS share: region, credentials, retries, and how their errors are reported."""
 
 import os
 from collections.abc import Iterator
@@ -34,30 +34,30 @@ _NOT_SET_UP: Final = (
 )
 #: Three attempts of each request, with a pause between them: also where AWS throttles or a connection breaks.
 _CONFIG: Final = Config(retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=10, read_timeout=60)
-#: One attempt, for callers that have to know of each: a start that is sent twice starts two runs.
+#: One attempt, for callers that must see each one: a StartJobRun that is sent twice starts two runs.
 _ONE_ATTEMPT: Final = Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=10, read_timeout=60)
 
 
 def athena_client() -> "AthenaClient":
-    """boto3's client; :class:`SettingsError` where no region or profile is found."""
+    """A client of Athena; :class:`SettingsError` where no region or profile is found."""
     with aws_errors("Athena"):
         return boto3.Session().client("athena", config=_CONFIG, region_name=_region())
 
 
 def glue_client() -> "GlueClient":
-    """As :func:`athena_client`, for the catalog that Athena reads."""
+    """A client of the Glue catalog, which Athena reads; :class:`SettingsError` where no region or profile is found."""
     with aws_errors("Glue"):
         return boto3.Session().client("glue", config=_CONFIG, region_name=_region())
 
 
 def glue_jobs_client() -> "GlueClient":
-    """As :func:`glue_client`, for jobs: it sends each request once."""
+    """A client of Glue for its jobs, without retries; :class:`SettingsError` where no region or profile is found."""
     with aws_errors("Glue"):
         return boto3.Session().client("glue", config=_ONE_ATTEMPT, region_name=_region())
 
 
 def logs_client() -> Any:
-    """As :func:`athena_client`, for CloudWatch's logs."""
+    """A client of CloudWatch Logs; :class:`SettingsError` where no region or profile is found."""
     with aws_errors("CloudWatch Logs"):
         return boto3.Session().client("logs", config=_CONFIG, region_name=_region())
 
@@ -69,19 +69,19 @@ def aws_errors(service: str, kind: type[AuditPipelineError] = QueryError) -> Ite
         yield
     except _NOT_SET_UP as error:
         raise SettingsError(
-            f"{service} cannot be asked: {_in_one_line(error)} (set AWS_REGION, and AWS_PROFILE, "
+            f"{service} cannot be used: {_in_one_line(error)} (set AWS_REGION, and AWS_PROFILE, "
             "AWS_ACCESS_KEY_ID or a role)"
         ) from error
     except ClientError as error:
-        told = error.response.get("Error", {})
-        code, message = told.get("Code", "unknown error"), told.get("Message", "")
+        details = error.response.get("Error", {})
+        code, message = details.get("Code", "unknown error"), details.get("Message", "")
         raise kind(f"{service} refused {error.operation_name}: {code}: {' '.join(message.split())}") from error
     except BotoCoreError as error:
-        raise kind(f"{service} cannot be asked: {_in_one_line(error)}") from error
+        raise kind(f"cannot reach {service}: {_in_one_line(error)}") from error
 
 
 def _region() -> str | None:
-    # every other SDK, and so the store, knows this variable; boto3 only knows AWS_DEFAULT_REGION
+    # every other SDK, and so the store, reads this variable; boto3 only reads AWS_DEFAULT_REGION
     return os.environ.get("AWS_REGION")
 
 

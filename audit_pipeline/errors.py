@@ -1,4 +1,4 @@
-"""Errors that a user can act on: what happened, to which object or partition, and what to do."""
+"""Errors that a user can act on: each says what happened, to which object or partition, and what to do."""
 
 __all__ = [
     "AuditPipelineError",
@@ -20,7 +20,7 @@ __all__ = [
 
 
 class AuditPipelineError(Exception):
-    """Base of every error that this package raises on purpose; its text is fit for a user."""
+    """Base of every error that this package raises on purpose; its text is written for users."""
 
 
 class SettingsError(AuditPipelineError):
@@ -28,7 +28,7 @@ class SettingsError(AuditPipelineError):
 
 
 class StoreError(AuditPipelineError):
-    """The object store answered in a way that stops the run."""
+    """The object store failed or refused a request, which stops the run."""
 
 
 class RawChangedError(StoreError):
@@ -36,11 +36,11 @@ class RawChangedError(StoreError):
 
 
 class RawVanishedError(AuditPipelineError):
-    """Raw objects that an earlier run of the partition read are gone: running it again would drop what they gave."""
+    """Raw objects that an earlier run of the partition read are gone: another run would drop the rows they gave."""
 
 
 class GraceMismatchError(AuditPipelineError):
-    """The lake was written with another grace, which decides who owns what."""
+    """The lake was written with another grace, which decides which partition owns which event."""
 
 
 class PartitionBusyError(AuditPipelineError):
@@ -60,19 +60,19 @@ class FailedCheckError(AuditPipelineError):
 
 
 class SparkJobError(AuditPipelineError):
-    """Spark gave a job up, after it had tried each task several times; nothing was committed."""
+    """A Spark job failed after its tasks had been retried; nothing was committed."""
 
 
 class GlueJobError(AuditPipelineError):
-    """A Glue job run could not be started, ended without success, or left no manifest; the text has its log's end."""
+    """A Glue job run did not start, did not succeed, or left no manifest; the text has the end of its log."""
 
 
 class QueryError(AuditPipelineError):
-    """The engine refused a query or failed at it."""
+    """The query engine refused a query, failed to run it, or could not be reached."""
 
 
 class QueryCancelledError(QueryError):
-    """A query was stopped before it ended, by its caller or by someone in the engine."""
+    """A query was stopped before it ended, by its caller or in the engine."""
 
 
 class TableMismatchError(AuditPipelineError):

@@ -1,4 +1,4 @@
-"""The table that people query, over the lake's files: one interface, whatever serves it."""
+"""The table over the lake's files: its definition, and one interface to DuckDB, Athena and Trino."""
 
 from audit_pipeline.catalog.table import DayInTable, Table
 from audit_pipeline.settings import Settings
@@ -7,9 +7,9 @@ __all__ = ["DayInTable", "Table", "open_table"]
 
 
 def open_table(settings: Settings) -> Table:
-    """The table of this deployment, in what ``AUDIT_QUERY_BACKEND`` names; only its own libraries are imported.
+    """The table of this deployment, in the engine that ``AUDIT_QUERY_BACKEND`` names.
 
-    Nothing is read or connected to before the first call of a method.
+    Only the libraries of this engine are imported, and nothing is connected to before a method is called.
     """
     if settings.query_backend == "athena":
         from audit_pipeline.catalog.athena_table import AthenaTable

@@ -1,4 +1,4 @@
-"""From the texts in which Athena and Trino give values to Arrow."""
+"""Arrow columns from the texts in which Athena and Trino return values."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -22,12 +22,12 @@ _TYPES: Final = {
     "date": pa.date32(),
     "varbinary": pa.binary(),
 }
-#: By the digits of a second, as many as a timestamp has at most.
+#: The Arrow unit for a timestamp of at most so many fractional digits.
 _UNITS: Final = ((3, "ms"), (6, "us"), (9, "ns"))
 
 
 def arrow_type(kind: str, precision: int = 0, scale: int = 0) -> pa.DataType:
-    """The Arrow type for an SQL type; string for those that have none, such as arrays and times with a zone."""
+    """The Arrow type for an SQL type; string for arrays, times with a zone and other types without an equivalent."""
     if kind == "decimal":
         return pa.decimal128(precision, scale)
     if kind == "timestamp":
@@ -36,10 +36,10 @@ def arrow_type(kind: str, precision: int = 0, scale: int = 0) -> pa.DataType:
 
 
 def array_of_texts(texts: Sequence[str | None], kind: pa.DataType, column: str) -> pa.Array:
-    """One column. :class:`QueryError` for a text that does not fit its type."""
+    """One column of the type ``kind``. :class:`QueryError` for a text that is not of this type."""
     try:
         if kind == pa.binary():
-            # Athena's way: 7b 7d
+            # Athena writes bytes as 7b 7d
             return pa.array([None if text is None else bytes.fromhex(text) for text in texts], kind)
         strings = pa.array(texts, pa.string())
         return strings if kind == pa.string() else strings.cast(kind)

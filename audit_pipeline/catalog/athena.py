@@ -1,4 +1,4 @@
-"""Athena: one statement in, its rows as Arrow and its cost out."""
+"""A client of Athena: runs one statement, and returns its rows as Arrow and its cost."""
 
 import logging
 import random
@@ -13,8 +13,9 @@ from botocore.exceptions import ClientError
 
 from audit_pipeline.aws import athena_client, aws_errors
 from audit_pipeline.catalog.arrow import array_of_texts, arrow_type
+from audit_pipeline.catalog.cancellation import cancelled_by_caller
 from audit_pipeline.catalog.literals import execution_parameter
-from audit_pipeline.catalog.logged import cost_of, shape_of
+from audit_pipeline.catalog.query_log import log_query
 from audit_pipeline.catalog.results import QueryStats, Result
 from audit_pipeline.errors import AuditPipelineError, QueryCancelledError, QueryError
 from audit_pipeline.settings import QuerySettings
@@ -26,15 +27,15 @@ __all__ = ["Athena", "athena_of", "price_of"]
 
 _log: Final = logging.getLogger(__name__)
 
-#: Athena's limit of a statement, in bytes.
+#: Athena's quota for a query string, in bytes.
 _MAX_SQL_BYTES: Final = 262_144
 _PAGE_ROWS: Final = 1000
 
-#: Seconds between two looks at a query: most of ours end within one, and long ones need not be asked for often.
-_FIRST_LOOK, _LOOKS_GROW_BY, _LAST_LOOK = 0.05, 1.5, 2.0
-#: How long to go on where Athena has too many queries at once or too many requests, after boto3's own attempts.
+#: Seconds between two polls of a query: most of ours end within a second, and long ones need few polls.
+_FIRST_POLL, _POLL_GROWTH, _LONGEST_POLL = 0.05, 1.5, 2.0
+#: How long to retry where Athena has too many queries or requests at once, after boto3's own attempts.
 _THROTTLED_SECONDS: Final = 300.0
-_FIRST_PAUSE, _PAUSES_GROW_BY, _LAST_PAUSE = 0.25, 2.0, 15.0
+_FIRST_PAUSE, _PAUSE_GROWTH, _LONGEST_PAUSE = 0.25, 2.0, 15.0
 _THROTTLED: Final = frozenset({"ThrottlingException", "TooManyRequestsException"})
 
 _MB: Final = 1 << 20
@@ -42,25 +43,22 @@ _USD_PER_BYTE: Final = 5 / (1 << 40)
 
 
 def athena_of(settings: QuerySettings) -> "Athena":
-    """Athena as these settings name it. :class:`SettingsError` where no region is found; nothing is asked yet."""
+    """A client by these settings, which sends nothing yet. :class:`SettingsError` where no region is found."""
     return Athena(
         database=settings.database, workgroup=settings.athena_workgroup, output_url=settings.athena_output_url
     )
 
 
 def price_of(bytes_scanned: int) -> float:
-    """What a SELECT costs in US dollars: 5 a TB, bytes rounded up to a MB, 10 MB at least.
+    """US dollars of a SELECT: 5 a TB, bytes rounded up to a MB, 10 MB at least.
 
-    us-east-1, as read in 2026; other regions differ a little. DDL costs nothing, nor does a query that failed.
+    The price of us-east-1, read in 2026; other regions differ a little. DDL and failed queries cost nothing.
     """
     return max(10, -(-bytes_scanned // _MB)) * _MB * _USD_PER_BYTE
 
 
 class Athena:
-    """Runs statements in one workgroup, with one database as the one that names without a database mean.
-
-    It may be used from several threads at once.
-    """
+    """Runs statements in one workgroup; ``database`` is the one of unqualified table names. Thread-safe."""
 
     def __init__(
         self, *, database: str, workgroup: str, output_url: str | None, client: "AthenaClient | None" = None
@@ -77,11 +75,12 @@ class Athena:
     ) -> Result:
         """Run one statement to its end and fetch all its rows; ``parameters`` are the values of its ``?``.
 
-        There is no time-out. The query is stopped in Athena when ``cancelled`` is set and by whatever interrupts the
-        waiting. Raises :class:`QueryError`, its subclass :class:`QueryCancelledError`, or :class:`SettingsError`.
+        There is no time-out. The query is stopped in Athena when ``cancelled`` is set, and by any exception raised
+        while it waits, Ctrl-C included. Raises :class:`QueryError`, its subclass :class:`QueryCancelledError`, or
+        :class:`SettingsError`.
         """
         if (size := len(sql.encode())) > _MAX_SQL_BYTES:
-            raise QueryError(f"the statement has {size:,} bytes and Athena takes {_MAX_SQL_BYTES:,}: ask for less")
+            raise QueryError(f"the statement has {size:,} bytes, over Athena's limit of {_MAX_SQL_BYTES:,}: shorten it")
         stop = cancelled or threading.Event()
         with aws_errors("Athena"):
             query_id = self._start(sql, parameters, stop)
@@ -89,27 +88,29 @@ class Athena:
             _check_succeeded(execution)
             table = self._fetch(execution, stop)
         stats = _stats_of(execution)
-        _log.info("Athena query %s: %s: %s", query_id, cost_of(stats), shape_of(sql))
+        log_query(_log, "Athena", sql, stats)
         return Result(table, stats)
 
     def _start(self, sql: str, parameters: Sequence[str | int], stop: threading.Event) -> str:
-        given: dict[str, Any] = {"ExecutionParameters": [*map(execution_parameter, parameters)]} if parameters else {}
-        # one token for all attempts: a start whose answer got lost does not become a second query
-        request = {"QueryString": sql, "ClientRequestToken": str(uuid.uuid4())} | self._context | given
-        started: dict[str, Any] = self._patiently(self._client.start_query_execution, stop, request)
+        literals: dict[str, Any] = (
+            {"ExecutionParameters": [*map(execution_parameter, parameters)]} if parameters else {}
+        )
+        # one token for all attempts: a start whose response got lost does not become a second query
+        request = {"QueryString": sql, "ClientRequestToken": str(uuid.uuid4())} | self._context | literals
+        started: dict[str, Any] = self._call(self._client.start_query_execution, stop, request)
         return str(started["QueryExecutionId"])
 
     def _wait(self, query_id: str, stop: threading.Event) -> dict[str, Any]:
-        """The execution, when it has ended in whatever way."""
+        """The execution once it has ended, with or without success."""
         try:
-            for seconds in _growing(_FIRST_LOOK, _LOOKS_GROW_BY, _LAST_LOOK):
-                answer = self._patiently(self._client.get_query_execution, stop, {"QueryExecutionId": query_id})
-                execution: dict[str, Any] = answer["QueryExecution"]
+            for seconds in _growing(_FIRST_POLL, _POLL_GROWTH, _LONGEST_POLL):
+                response = self._call(self._client.get_query_execution, stop, {"QueryExecutionId": query_id})
+                execution: dict[str, Any] = response["QueryExecution"]
                 if execution["Status"]["State"] in ("SUCCEEDED", "FAILED", "CANCELLED"):
                     return execution
                 _pause(seconds, stop)
-            raise AssertionError("the looks never end")
-        except BaseException:  # Ctrl-C and Dagster's interrupts too: nobody would wait for it any more, and it costs
+            raise AssertionError("polling never ends")
+        except BaseException:  # Ctrl-C and Dagster's interrupts too: no caller is left, and the query costs money
             self._stop(query_id)
             raise
 
@@ -118,32 +119,32 @@ class Athena:
             with aws_errors("Athena"):
                 self._client.stop_query_execution(QueryExecutionId=query_id)
         except AuditPipelineError as error:
-            _log.warning("Athena query %s may go on: %s", query_id, error)
+            _log.warning("Athena query %s may still be running: %s", query_id, error)
 
     def _fetch(self, execution: dict[str, Any], stop: threading.Event) -> pa.Table:
         request: dict[str, Any] = {"QueryExecutionId": execution["QueryExecutionId"], "MaxResults": _PAGE_ROWS}
-        # what is not DML shows no header, and DML that is no SELECT no rows
+        # statements other than DML have no header row, and DML other than SELECT no rows at all
         has_header = execution.get("StatementType") == "DML"
         pages: list[pa.Table] = []
         while True:
-            answer = self._patiently(self._client.get_query_results, stop, request)
-            rows = answer["ResultSet"]["Rows"]
-            pages.append(_table_of(rows[1:] if has_header and not pages else rows, answer["ResultSet"]))
-            if not answer.get("NextToken"):
+            response = self._call(self._client.get_query_results, stop, request)
+            rows = response["ResultSet"]["Rows"]
+            pages.append(_table_of(rows[1:] if has_header and not pages else rows, response["ResultSet"]))
+            if not response.get("NextToken"):
                 return pa.concat_tables(pages)
-            request["NextToken"] = answer["NextToken"]
+            request["NextToken"] = response["NextToken"]
 
-    def _patiently(self, operation: Callable[..., Any], stop: threading.Event, request: dict[str, Any]) -> Any:
-        """The operation's answer, however long Athena throttles within reason."""
+    def _call(self, operation: Callable[..., Any], stop: threading.Event, request: dict[str, Any]) -> Any:
+        """The operation's response; throttled requests are retried."""
         deadline = time.monotonic() + _THROTTLED_SECONDS
-        for seconds in _growing(_FIRST_PAUSE, _PAUSES_GROW_BY, _LAST_PAUSE):
+        for seconds in _growing(_FIRST_PAUSE, _PAUSE_GROWTH, _LONGEST_PAUSE):
             _pause(0, stop)
             try:
                 return operation(**request)
             except ClientError as error:
                 if error.response["Error"]["Code"] not in _THROTTLED or time.monotonic() > deadline:
                     raise
-            # of many clients that were refused at once, each comes back at another time
+            # jitter: clients that were throttled together do not retry together
             _pause(seconds * random.uniform(0.5, 1), stop)
         raise AssertionError("the attempts never end")
 
@@ -157,22 +158,22 @@ def _growing(first: float, factor: float, last: float) -> Iterator[float]:
 
 def _pause(seconds: float, stop: threading.Event) -> None:
     if stop.wait(seconds):
-        raise QueryCancelledError("the query was cancelled by its caller")
+        raise cancelled_by_caller()
 
 
 def _check_succeeded(execution: dict[str, Any]) -> None:
     status = execution["Status"]
-    told = f"Athena query {execution['QueryExecutionId']}"
+    query = f"Athena query {execution['QueryExecutionId']}"
     reason = " ".join(status.get("StateChangeReason", "no reason given").split())
     if status["State"] == "CANCELLED":
-        raise QueryCancelledError(f"{told} was cancelled in Athena: {reason}")
+        raise QueryCancelledError(f"{query} was cancelled in Athena: {reason}")
     if status["State"] == "FAILED":
-        raise QueryError(f"{told} failed: {reason}")
+        raise QueryError(f"{query} failed: {reason}")
 
 
 def _table_of(rows: Sequence[dict[str, Any]], results: dict[str, Any]) -> pa.Table:
-    """One page; a value that is NULL is left out of it, an empty text is not."""
-    described = results["ResultSetMetadata"].get("ColumnInfo", [])
+    """One page. A cell of NULL has no ``VarCharValue``; that of an empty text is empty."""
+    columns = results["ResultSetMetadata"].get("ColumnInfo", [])
     values = [[datum.get("VarCharValue") for datum in row["Data"]] for row in rows]
     arrays = [
         array_of_texts(
@@ -180,9 +181,9 @@ def _table_of(rows: Sequence[dict[str, Any]], results: dict[str, Any]) -> pa.Tab
             arrow_type(column["Type"], column.get("Precision", 0), column.get("Scale", 0)),
             column["Name"],
         )
-        for number, column in enumerate(described)
+        for number, column in enumerate(columns)
     ]
-    return pa.Table.from_arrays(arrays, names=[column["Name"] for column in described])
+    return pa.Table.from_arrays(arrays, names=[column["Name"] for column in columns])
 
 
 def _stats_of(execution: dict[str, Any]) -> QueryStats:

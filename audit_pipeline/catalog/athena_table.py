@@ -1,12 +1,12 @@
-"""The table in Athena: defined in the Glue catalog, queried through Athena."""
+"""The table in Athena: its definition is in the Glue catalog."""
 
 from functools import cached_property
 
 from audit_pipeline.aws import glue_client
 from audit_pipeline.catalog.athena import Athena, athena_of
-from audit_pipeline.catalog.day import look_up_day
 from audit_pipeline.catalog.definition import definitions_for_lake, definitions_of
 from audit_pipeline.catalog.glue import ensure_table
+from audit_pipeline.catalog.lookup import look_up_day
 from audit_pipeline.catalog.table import DayInTable
 from audit_pipeline.settings import Settings
 from audit_pipeline.store.manifest import Manifest
@@ -16,7 +16,7 @@ __all__ = ["AthenaTable"]
 
 
 class AthenaTable:
-    """The table and its quarantine in Glue. Clients of AWS are made when they are first needed."""
+    """The table and its quarantine in Glue and Athena, whose clients are made on first use."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -1,4 +1,4 @@
-"""What an existing table lacks to be the defined one, and what forbids to make it so."""
+"""An existing table against its definition: which columns it lacks, and whether it is the same table at all."""
 
 import re
 
@@ -8,40 +8,40 @@ from audit_pipeline.errors import TableMismatchError
 __all__ = ["check_is_same_table", "new_columns"]
 
 
-def check_is_same_table(wanted: TableDefinition, found: TableDefinition) -> None:
-    """Raise :class:`TableMismatchError` where the definition would lose a column, change a type or move the table."""
-    problems = [*_column_problems(wanted, found), *_place_problems(wanted, found)]
+def check_is_same_table(wanted: TableDefinition, existing: TableDefinition) -> None:
+    """Raise :class:`TableMismatchError` where defining it would lose a column, change a type or move the table."""
+    problems = [*_column_problems(wanted, existing), *_location_problems(wanted, existing)]
     if problems:
         raise TableMismatchError(
-            f"the table {wanted.full_name} is another one: {'; '.join(problems)}. Set AUDIT_DATABASE or AUDIT_TABLE to "
-            f"a name of its own; or drop that table (its files stay) and try again"
+            f"the table {wanted.full_name} is a different table: {'; '.join(problems)}. Set AUDIT_DATABASE or "
+            f"AUDIT_TABLE to another name; or drop that table (its files stay) and try again"
         )
 
 
-def new_columns(wanted: TableDefinition, found: TableDefinition) -> list[Column]:
-    """The columns that the existing table lacks, in order; names are compared without regard to their case."""
-    known = {column.name.lower() for column in found.columns}
+def new_columns(wanted: TableDefinition, existing: TableDefinition) -> list[Column]:
+    """The columns that the existing table lacks, in order; names are compared case-insensitively."""
+    known = {column.name.lower() for column in existing.columns}
     return [column for column in wanted.columns if column.name.lower() not in known]
 
 
-def _column_problems(wanted: TableDefinition, found: TableDefinition) -> list[str]:
+def _column_problems(wanted: TableDefinition, existing: TableDefinition) -> list[str]:
     problems = []
     types = {column.name.lower(): column.type for column in wanted.columns}
-    for column in found.columns:
+    for column in existing.columns:
         kind = types.get(column.name.lower())
         if kind is None:
-            problems.append(f"its column {column.name} is not known to this version and would be lost")
+            problems.append(f"its column {column.name} is unknown to this version and would be lost")
         elif kind != column.type:
             problems.append(f"its column {column.name} has the type {column.type}, not {kind}")
     return problems
 
 
-def _place_problems(wanted: TableDefinition, found: TableDefinition) -> list[str]:
+def _location_problems(wanted: TableDefinition, existing: TableDefinition) -> list[str]:
     problems = []
-    if found.partition_keys != wanted.partition_keys:
-        problems.append(f"it is partitioned by ({_listed(found)}), not by ({_listed(wanted)})")
-    if _plain(found.location) != _plain(wanted.location):
-        problems.append(f"it shows the files of {found.location or 'nowhere'}, not those of {wanted.location}")
+    if existing.partition_keys != wanted.partition_keys:
+        problems.append(f"it is partitioned by ({_listed(existing)}), not by ({_listed(wanted)})")
+    if _normalized(existing.location) != _normalized(wanted.location):
+        problems.append(f"it reads the files of {existing.location or 'no location'}, not those of {wanted.location}")
     return problems
 
 
@@ -49,6 +49,6 @@ def _listed(definition: TableDefinition) -> str:
     return ", ".join(f"{key.name} {key.type}" for key in definition.partition_keys)
 
 
-def _plain(location: str) -> str:
-    """A location without its spellings: with or without a last slash, and in Hadoop's schemes."""
+def _normalized(location: str) -> str:
+    """A location in one spelling: without a trailing slash, and with ``s3://`` for Hadoop's schemes."""
     return re.sub("^s3[an]://", "s3://", location).rstrip("/")

@@ -1,9 +1,9 @@
-"""The table and its quarantine as a catalog knows them, from the one schema in code; as Glue's API and as DDL.
+"""The definition of the table and of its quarantine, from the schema in ``contract``: as Glue input and as DDL.
 
-Partition projection: no crawler, and no partition is ever registered. ``dt`` runs from the first
-partition to ``NOW``, the day under way (UTC). A row may be dated a day after its delivery day, where its producer's
-clock is ahead: it can be queried when that day has begun, and its partition does not run before. ``source`` is
-injected: Athena wants every query to name its sources, and the client does.
+Partitions are projected: no crawler runs, and no partition is ever registered. ``dt`` runs from the first partition to
+``NOW``, the current day (UTC). A row may be dated a day after its delivery day, where its producer's clock is ahead: it
+can be queried once that day has begun, and its partition does not run before. ``source`` is injected: Athena requires
+every query to name its sources, and the client does.
 """
 
 import re
@@ -44,16 +44,16 @@ _HIVE_TYPES: Final = {
 }
 _PARQUET: Final = "org.apache.hadoop.hive.ql.io.parquet"
 SERDE: Final = f"{_PARQUET}.serde.ParquetHiveSerDe"
-#: The property that says where a partition lies.
+#: The property with the location of a partition.
 TEMPLATE: Final = "storage.location.template"
 
-#: It goes into templates and DDL, so it has none of the characters that mean something there.
+#: The URL goes into templates and DDL, so it may hold no character that is special there.
 _LAKE_URL: Final = re.compile(r"""[sS]3://([^/\s'"`\\${}?#%]+(?:/[^/\s'"`\\${}?#%]+)*)/*""")
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """``type`` is Hive's, which Glue and Athena's DDL take."""
+    """``type`` is a Hive type, as in Glue and in Athena's DDL."""
 
     name: str
     type: str
@@ -76,22 +76,21 @@ class TableDefinition:
 
 
 def definitions_of(settings: Settings) -> tuple[TableDefinition, TableDefinition]:
-    """The audit log and its quarantine. :class:`SettingsError` for a lake that is not in S3."""
+    """The tables of the audit log and of its quarantine. :class:`SettingsError` for a lake that is not in S3."""
     return _table_of(settings), _quarantine_of(settings)
 
 
 def definitions_for_lake(settings: Settings, lake: Store) -> tuple[TableDefinition, TableDefinition]:
-    """As :func:`definitions_of`, from the first partition that any run of this lake had.
+    """The tables of the audit log and of its quarantine, projected from the first partition of any run of this lake.
 
-    That of the settings may be a later one, and a projection that began there would hide days.
+    The first partition in the settings may be a later one: a projection from there would hide days.
     """
-    agreed = read_lake_settings(lake)
-    first = min(settings.start_date, agreed.first_partition) if agreed else settings.start_date
+    lake_settings = read_lake_settings(lake)
+    first = min(settings.start_date, lake_settings.first_partition) if lake_settings else settings.start_date
     return definitions_of(settings.model_copy(update={"start_date": first}))
 
 
 def _table_of(settings: Settings) -> TableDefinition:
-    """The audit log."""
     location = _location(settings, TABLE_PREFIX)
     projection = _projection_of_dt(settings) | {"projection.source.type": "injected"}
     return TableDefinition(
@@ -105,7 +104,7 @@ def _table_of(settings: Settings) -> TableDefinition:
 
 
 def _quarantine_of(settings: Settings) -> TableDefinition:
-    """What could not become a row; ``dt`` is the partition of the run that read it."""
+    """Its ``dt`` is the partition of the run that read the record."""
     location = _location(settings, QUARANTINE_PREFIX)
     return TableDefinition(
         settings.database,
@@ -118,7 +117,7 @@ def _quarantine_of(settings: Settings) -> TableDefinition:
 
 
 def glue_table_input(table: TableDefinition) -> "TableInputTypeDef":
-    """``TableInput`` of Glue's CreateTable. Glue keeps names in lower case, as Athena does."""
+    """``TableInput`` of Glue's CreateTable, with column names in lower case, as Glue and Athena keep them."""
     return {
         "Name": table.name,
         "TableType": "EXTERNAL_TABLE",
@@ -138,9 +137,9 @@ def glue_table_input(table: TableDefinition) -> "TableInputTypeDef":
 
 
 def ddl(table: TableDefinition) -> str:
-    """The statement that makes the same table in Athena.
+    """The statement that creates the same table in Athena.
 
-    Every name stands in backticks: ``timestamp`` is reserved in Athena's DDL, and others may become so.
+    Every name is in backticks: ``timestamp`` is reserved in Athena's DDL, and others may become reserved.
     """
     columns = ",\n".join(f"  `{column.name}` {column.type}" for column in table.columns)
     partitions = ", ".join(f"`{key.name}` {key.type}" for key in table.partition_keys)
@@ -170,7 +169,7 @@ def _location(settings: Settings, prefix: str) -> str:
     lake = _LAKE_URL.fullmatch(settings.lake_url)
     if lake is None:
         raise SettingsError(
-            f"AUDIT_LAKE_URL is {settings.lake_url!r}, but Athena and Trino need s3://bucket/prefix without blanks, "
+            f"AUDIT_LAKE_URL is {settings.lake_url!r}, but Athena and Trino need s3://bucket/prefix without spaces, "
             "quotes and other special characters; AUDIT_QUERY_BACKEND=duckdb also reads a local lake"
         )
     return f"s3://{lake[1]}/{prefix}/"

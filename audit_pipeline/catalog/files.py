@@ -1,4 +1,4 @@
-"""The table's data files, as a listing of the lake shows them."""
+"""The files of the table, from a listing of the lake."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -10,15 +10,15 @@ from typing import Final
 from audit_pipeline.store.layout import TABLE_PREFIX, dt_prefix
 from audit_pipeline.store.objects import Store
 
-__all__ = ["DataFile", "data_files"]
+__all__ = ["TableFile", "table_files"]
 
 _PATH: Final = re.compile(rf"{TABLE_PREFIX}/dt=([^/]+)/source=([^/]+)/[^/]+\.parquet")
-#: Listings in flight; a week has seven.
+#: Concurrent listings; a week has seven.
 _CONCURRENCY: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class DataFile:
+class TableFile:
     """A Parquet file of the table; ``size`` in bytes."""
 
     key: str
@@ -27,12 +27,12 @@ class DataFile:
     size: int
 
 
-def data_files(lake: Store, days: Iterable[date], sources: Collection[str] | None = None) -> list[DataFile]:
-    """Every data file of these days, and of these sources only where some are given, by day and key."""
+def table_files(lake: Store, days: Iterable[date], sources: Collection[str] | None = None) -> list[TableFile]:
+    """Every data file of these days, ordered by day and key; of these ``sources`` alone where given."""
     with ThreadPoolExecutor(_CONCURRENCY, thread_name_prefix="list") as pool:
         listings = pool.map(lambda day: (day, lake.list(dt_prefix(day).rstrip("/"))), days)
         return [
-            DataFile(info.key, day, found[2], info.size)
+            TableFile(info.key, day, found[2], info.size)
             for day, infos in listings
             for info in infos
             if (found := _PATH.fullmatch(info.key)) and (sources is None or found[2] in sources)

@@ -1,4 +1,4 @@
-"""Tables in the Glue catalog, which Athena reads: made where they are missing, brought up to date where they differ."""
+"""Tables in the Glue catalog, which Athena reads: created where missing, updated where they differ."""
 
 import random
 import time
@@ -17,34 +17,36 @@ if TYPE_CHECKING:
 
 __all__ = ["ensure_table"]
 
-#: Of two runs that define a table at once, one has to look again.
+#: Of two runs that define a table at once, one has to read it again.
 _ATTEMPTS: Final = 10
 _PAUSE_SECONDS: Final = 0.2
 
 
 def ensure_table(glue: "GlueClient", definition: TableDefinition) -> None:
-    """Make the table as defined, with its database where that is missing; nothing is written where it is so already.
+    """Create or update the table, and create its database where missing; nothing is written where all is as defined.
 
-    Columns that are new are added behind those there are, and the properties of the projection are replaced; what else
-    a person or a tool has set stays. Several callers at once do no harm. The database is only asked for where it is
-    missing, so that a role that may not create one can work in that of the stack.
+    New columns are added after the existing ones, and the properties of the projection are replaced; whatever else a
+    person or a tool has set stays. Concurrent callers are safe. The database is only touched where it is missing, so
+    that a role without the right to create one can work in that of the stack.
 
-    Raises :class:`TableMismatchError` where that would lose a column, change a type or show other files than before,
-    and :class:`QueryError` where Glue refuses.
+    Raises :class:`TableMismatchError` where the change would lose a column, change a type or move the table, and
+    :class:`QueryError` where Glue refuses it.
     """
     exceptions = glue.exceptions
     with aws_errors("Glue"):
         for attempt in range(_ATTEMPTS):
             try:
-                _bring_up_to_date(glue, definition)
+                _create_or_update(glue, definition)
                 return
             except (exceptions.AlreadyExistsException, exceptions.ConcurrentModificationException):
-                # another run was faster: what it made may be just what is wanted
+                # another run was faster, and may have written just this definition
                 time.sleep(_PAUSE_SECONDS * attempt * random.uniform(0.5, 1))
-    raise QueryError(f"the Glue table {definition.full_name} is being changed by others all the time: try again later")
+    raise QueryError(
+        f"the Glue table {definition.full_name} was changed by others in {_ATTEMPTS} attempts in a row: try again later"
+    )
 
 
-def _bring_up_to_date(glue: "GlueClient", definition: TableDefinition) -> None:
+def _create_or_update(glue: "GlueClient", definition: TableDefinition) -> None:
     try:
         found = glue.get_table(DatabaseName=definition.database, Name=definition.name)["Table"]
     except glue.exceptions.EntityNotFoundException:
@@ -55,7 +57,7 @@ def _bring_up_to_date(glue: "GlueClient", definition: TableDefinition) -> None:
     current = _input_of(glue, found)
     wanted: Any = _updated(current, definition, new_columns(definition, existing))
     if wanted != current:
-        # of a version that is no longer the latest, Glue refuses the change
+        # Glue refuses an update of a version that is no longer the latest
         version: Any = {"VersionId": found["VersionId"]} if "VersionId" in found else {}
         glue.update_table(DatabaseName=definition.database, TableInput=wanted, **version)
 
@@ -70,12 +72,12 @@ def _create(glue: "GlueClient", definition: TableDefinition) -> None:
 
 
 def _definition_of(table: Mapping[str, Any], definition: TableDefinition) -> TableDefinition:
-    """An existing table, to be compared; :class:`TableMismatchError` for one that is not of Parquet files."""
+    """The existing table; :class:`TableMismatchError` for one that does not read Parquet files."""
     storage = table.get("StorageDescriptor", {})
     serde = storage.get("SerdeInfo", {}).get("SerializationLibrary")
     if serde != SERDE:
         raise TableMismatchError(
-            f"{definition.full_name} in Glue is no table of Parquet files ({table.get('TableType')}, {serde}): "
+            f"{definition.full_name} in Glue is not a table of Parquet files ({table.get('TableType')}, {serde}): "
             "set AUDIT_TABLE to another name, or drop it"
         )
     return TableDefinition(
@@ -93,7 +95,7 @@ def _columns(columns: Any) -> tuple[Column, ...]:
 
 
 def _input_of(glue: "GlueClient", table: Mapping[str, Any]) -> dict[str, Any]:
-    """What GetTable gave, without that which UpdateTable does not take."""
+    """The members of GetTable's response that UpdateTable takes."""
     shape = glue.meta.service_model.shape_for("TableInput")
     assert isinstance(shape, StructureShape)
     return {name: value for name, value in table.items() if name in shape.members}

@@ -1,4 +1,4 @@
-"""What every query engine gives back: Arrow, and what it cost."""
+"""The result of a query in any engine: its rows as Arrow, and its cost."""
 
 import threading
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ __all__ = ["QueryStats", "Result", "SqlServer", "add_stats"]
 
 @dataclass(frozen=True, slots=True)
 class QueryStats:
-    """Of one query; None is what the engine does not tell. ``cost_usd`` is Athena's price for the bytes scanned."""
+    """Of one query; None where the engine does not report it. ``cost_usd`` is Athena's price for the bytes scanned."""
 
     seconds: float
     bytes_scanned: int | None = None
@@ -29,7 +29,7 @@ class Result:
 
 
 class SqlServer(Protocol):
-    """What runs statements in the SQL of Athena and Trino."""
+    """A server that runs statements in the SQL of Athena and Trino."""
 
     def run(
         self, sql: str, parameters: Sequence[str | int] = (), *, cancelled: threading.Event | None = None
@@ -39,12 +39,12 @@ class SqlServer(Protocol):
 
 
 def add_stats(stats: Sequence[QueryStats]) -> QueryStats:
-    """Of several queries as of one."""
-    scanned = [one.bytes_scanned for one in stats if one.bytes_scanned is not None]
-    costs = [one.cost_usd for one in stats if one.cost_usd is not None]
+    """The sum over several queries."""
+    scanned = [query.bytes_scanned for query in stats if query.bytes_scanned is not None]
+    costs = [query.cost_usd for query in stats if query.cost_usd is not None]
     return QueryStats(
-        seconds=sum(one.seconds for one in stats),
+        seconds=sum(query.seconds for query in stats),
         bytes_scanned=sum(scanned) if scanned else None,
         cost_usd=sum(costs) if costs else None,
-        query_id=", ".join(one.query_id for one in stats if one.query_id) or None,
+        query_id=", ".join(query.query_id for query in stats if query.query_id) or None,
     )

@@ -1,4 +1,4 @@
-"""What the pipeline asks of a table, and what it gets to know of a day."""
+"""The interface to the table in a query engine, and what it shows of a day."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ __all__ = ["DayInTable", "Table"]
 
 @dataclass(frozen=True, slots=True)
 class DayInTable:
-    """What queries of the table find of one partition.
+    """What the table shows of one partition.
 
-    ``rows_owned`` lie in the partition's own files, under whichever dates; ``rows_of_date`` are all of its date,
-    whoever owns them, and ``rows_by_hour`` are those by the hour of their Timestamp. ``stats`` are of the queries,
-    where a server answered them.
+    ``rows_owned`` are in the partition's own files, of all dates; ``rows_of_date`` are all rows of its date, of any
+    owner, and ``rows_by_hour`` counts these by the hour of their Timestamp. ``stats`` are of the queries, where a
+    server ran them.
     """
 
     rows_owned: int
@@ -28,15 +28,15 @@ class DayInTable:
 class Table(Protocol):
     @property
     def location(self) -> str:
-        """Where the table is found, for a person to read."""
+        """The table and the location of its files, for display."""
         ...
 
     def define(self) -> None:
-        """Create the table, or bring its definition up to date."""
+        """Create the table, or update its definition."""
         ...
 
     def look_up(self, manifest: Manifest) -> DayInTable:
-        """Query the table for what the run of this manifest wrote, reading no more than the dates it wrote under.
+        """Query the table for what the run of this manifest wrote; only the dates that it wrote are read.
 
         Raises a subclass of :class:`audit_pipeline.errors.AuditPipelineError`.
         """

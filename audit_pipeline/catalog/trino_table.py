@@ -1,4 +1,4 @@
-"""The table in Trino: defined by Trino's own DDL in the catalog that it has, queried as in Athena."""
+"""The table in Trino: defined by Trino's own DDL, in its own catalog."""
 
 import re
 from functools import cached_property
@@ -7,7 +7,6 @@ from typing import Final
 import pyarrow as pa
 
 from audit_pipeline.catalog.comparison import check_is_same_table, new_columns
-from audit_pipeline.catalog.day import look_up_day
 from audit_pipeline.catalog.definition import (
     TEMPLATE,
     Column,
@@ -15,6 +14,7 @@ from audit_pipeline.catalog.definition import (
     definitions_for_lake,
     definitions_of,
 )
+from audit_pipeline.catalog.lookup import look_up_day
 from audit_pipeline.catalog.table import DayInTable
 from audit_pipeline.catalog.trino import Trino, trino_of
 from audit_pipeline.errors import TableMismatchError
@@ -35,8 +35,11 @@ _HIVE_TYPES: Final = {trino: hive for hive, trino in _TRINO_TYPES.items()}
 
 
 class TrinoTable:
-    """The table and its quarantine in a Hive catalog of Trino, which needs ``hive.partition-projection-enabled`` and,
-    for days without rows, ``hive.ignore-absent-partitions``."""
+    """The table and its quarantine in a Hive catalog of Trino.
+
+    The catalog needs ``hive.partition-projection-enabled`` and, for days without rows,
+    ``hive.ignore-absent-partitions``.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -47,33 +50,32 @@ class TrinoTable:
         return f"Trino table {self._trino.catalog}.{table.full_name} over {table.location}"
 
     def define(self) -> None:
-        """As :meth:`audit_pipeline.catalog.table.Table.define`.
+        """Create the tables, or add the columns that they lack.
 
-        Trino cannot change the projection of a table that exists: where that differs it raises
-        :class:`TableMismatchError`, which says how to go on.
+        Trino cannot change the projection of an existing table: where it differs, :class:`TableMismatchError` says
+        what to do.
         """
         self._run(f'CREATE SCHEMA IF NOT EXISTS "{self._settings.database}"')
         for definition in definitions_for_lake(self._settings, self._lake):
             self._run(trino_ddl(definition))
-            found = self._found(definition)
-            check_is_same_table(definition, found)
-            _check_projection(definition, found)
-            for column in new_columns(definition, found):
-                # two runs may add it at once
+            existing = self._existing(definition)
+            check_is_same_table(definition, existing)
+            _check_projection(definition, existing)
+            for column in new_columns(definition, existing):
+                # IF NOT EXISTS: two runs may add it at once
                 self._run(f"ALTER TABLE {_name(definition)} ADD COLUMN IF NOT EXISTS {_column(column)}")
 
     def look_up(self, manifest: Manifest) -> DayInTable:
         return look_up_day(self._trino, self._settings.database, self._settings.table, self._lake, manifest)
 
-    def _found(self, definition: TableDefinition) -> TableDefinition:
-        """The table as it is now."""
+    def _existing(self, definition: TableDefinition) -> TableDefinition:
         described = self._run(f"DESCRIBE {_name(definition)}").columns
         columns = [
             (Column(name, _HIVE_TYPES.get(kind, kind)), extra)
             for name, kind, extra in zip(*(column.to_pylist() for column in described[:3]), strict=True)
         ]
-        (shown,) = self._run(f"SHOW CREATE TABLE {_name(definition)}").column(0).to_pylist()
-        location = re.search(r"external_location = '([^']*)'", shown)
+        (ddl,) = self._run(f"SHOW CREATE TABLE {_name(definition)}").column(0).to_pylist()
+        location = re.search(r"external_location = '([^']*)'", ddl)
         properties = self._run(f'SELECT * FROM "{definition.database}"."{definition.name}$properties"').to_pylist()
         return TableDefinition(
             database=definition.database,
@@ -97,7 +99,7 @@ class TrinoTable:
 
 
 def trino_ddl(definition: TableDefinition) -> str:
-    """``CREATE TABLE`` as Trino's Hive connector takes it, with the projection that Athena's DDL has."""
+    """``CREATE TABLE`` for Trino's Hive connector, with the same projection as in Athena."""
     properties = definition.properties
     columns = [_column(column) for column in definition.columns]
     keys = [f"{_column(key)} WITH ({_projection(key.name, definition)})" for key in definition.partition_keys]
@@ -114,34 +116,34 @@ def trino_ddl(definition: TableDefinition) -> str:
 
 
 def _projection(key: str, definition: TableDefinition) -> str:
-    """Trino's words for ``projection.<key>.…``."""
+    """Trino's column properties for ``projection.<key>.…``."""
     option = {
         name.removeprefix(f"projection.{key}."): value
         for name, value in definition.properties.items()
         if name.startswith(f"projection.{key}.")
     }
-    told = [f"partition_projection_type = '{option['type'].upper()}'"]
+    properties = [f"partition_projection_type = '{option['type'].upper()}'"]
     if option["type"] == "date":
         first, last = option["range"].split(",")
-        told += [
+        properties += [
             f"partition_projection_format = '{option['format']}'",
             f"partition_projection_range = ARRAY['{first}', '{last}']",
             f"partition_projection_interval = {option['interval']}",
             f"partition_projection_interval_unit = '{option['interval.unit']}'",
         ]
-    return ", ".join(told)
+    return ", ".join(properties)
 
 
-def _check_projection(wanted: TableDefinition, found: TableDefinition) -> None:
-    differing = [
-        f"{name} is {found.properties.get(name)!r}, not {value!r}"
+def _check_projection(wanted: TableDefinition, existing: TableDefinition) -> None:
+    differences = [
+        f"{name} is {existing.properties.get(name)!r}, not {value!r}"
         for name, value in wanted.properties.items()
-        # Trino keeps DAYS as days
-        if (found.properties.get(name) or "").lower() != value.lower()
+        # Trino returns DAYS as days
+        if (existing.properties.get(name) or "").lower() != value.lower()
     ]
-    if differing:
+    if differences:
         raise TableMismatchError(
-            f"the table {wanted.full_name} projects other partitions ({'; '.join(differing)}), which Trino cannot "
+            f"the table {wanted.full_name} projects other partitions ({'; '.join(differences)}), which Trino cannot "
             f"change: run DROP TABLE {wanted.full_name}, which leaves the files, and try again"
         )
 

@@ -18,9 +18,9 @@ from audit_pipeline.producer.errors import (
     Undelivered,
 )
 from audit_pipeline.producer.event import Actor, AuditEvent, Entity, EntityChange, Parent
-from audit_pipeline.producer.plain import snapshot
 from audit_pipeline.producer.publisher import AuditPublisher, Receipt
 from audit_pipeline.producer.redaction import REMOVED, Field, Redactor, redact_fields
+from audit_pipeline.producer.snapshots import snapshot
 from audit_pipeline.producer.transport import Accepted, EventBridge, Refused, Transport, TryAgain
 
 __all__ = [

@@ -17,12 +17,12 @@ from audit_pipeline.producer.transport import Transport
 
 __all__ = ["AsyncAuditPublisher"]
 
-#: Seconds between two looks for room in the buffer.
-_LOOK_SECONDS = 0.01
+#: Seconds between two attempts to put an event into a full buffer.
+_RETRY_SECONDS = 0.01
 
 
 class AsyncAuditPublisher:
-    """As :class:`~audit_pipeline.producer.publisher.AuditPublisher`, with the same arguments."""
+    """The methods of :class:`~audit_pipeline.producer.publisher.AuditPublisher` as coroutines; same arguments."""
 
     def __init__(
         self,
@@ -61,17 +61,17 @@ class AsyncAuditPublisher:
         await self.close()
 
     async def publish(self, event: AuditEvent) -> Receipt:
-        """The receipt, once the buffer has room; ``await`` that too to wait for the bus.
+        """Put an event into the buffer once it has room. ``await`` the receipt to wait for the bus.
 
-        A task that is cancelled in here has published nothing.
+        A task that is cancelled while it waits has published nothing.
         """
         entry = self._publisher.build(event)
         deadline = None if self._publish_seconds is None else monotonic() + self._publish_seconds
-        # In turns, not in a thread that waits: a thread could not be told that its task has been cancelled.
+        # polling, not waiting in a thread: cancelling the task could not stop the thread
         while (receipt := self._publisher.try_send(entry)) is None:
             if deadline is not None and monotonic() >= deadline:
                 raise self._publisher.full_error(entry)
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_RETRY_SECONDS)
         return receipt
 
     async def flush(self, timeout: float | None = None) -> None:

@@ -1,7 +1,7 @@
-"""From what an application says to an entry: checked as strictly as the pipeline reads, with its id minted.
+"""Builds entries from an application's events: checked as strictly as the pipeline reads them, and given an id.
 
-Whatever is accepted here becomes rows, none of it quarantined; ``tests/producer/test_property.py`` holds it to the
-pipeline's own reader.
+Every event that is accepted here becomes rows, and none is quarantined; ``tests/producer/test_property.py`` checks this
+against the pipeline's own reader.
 """
 
 import re
@@ -22,8 +22,8 @@ from audit_pipeline.producer.entries import DEFAULT_EVENT_BYTES, MAX_EVENT_BYTES
 from audit_pipeline.producer.errors import EventTooLargeError, InvalidEventError
 from audit_pipeline.producer.event import Actor, AuditEvent, Entity, EntityChange, Parent
 from audit_pipeline.producer.ids import new_event_id
-from audit_pipeline.producer.plain import Path, Plain, UnfitValueError, path_text, snapshot
 from audit_pipeline.producer.redaction import Redactor, redact
+from audit_pipeline.producer.snapshots import JsonValue, Path, UnsupportedValueError, path_text, snapshot
 
 __all__ = ["EventBuilder"]
 
@@ -35,10 +35,10 @@ _MAX_DETAIL_TYPE: Final = 128
 
 
 class EventBuilder:
-    """Makes entries of one service's events.
+    """Builds the entries of one service's events.
 
-    ``source`` is the service's name. ``redactor`` sees every field of ``before`` and ``after``. An event of more than
-    ``max_event_bytes`` is refused, unless ``allow_large``: then whoever sends it has a claim check for it.
+    ``source`` is the service's name. ``redactor`` is called for every field of ``before`` and ``after``. An event of
+    more than ``max_event_bytes`` is refused, unless ``allow_large``: then its sender needs a claim check for it.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class EventBuilder:
         if not re.fullmatch(SOURCE_PATTERN, source, re.ASCII):
             raise SettingsError(f"{source!r} cannot be a source: it must match {SOURCE_PATTERN}")
         if source.startswith("aws."):
-            raise SettingsError(f"{source!r} cannot be a source: EventBridge keeps names that start with aws. to AWS")
+            raise SettingsError(f"{source!r} cannot be a source: names that start with aws. are reserved for AWS")
         if not 1 <= max_event_bytes <= MAX_EVENT_BYTES:
             raise SettingsError(f"max_event_bytes must be 1 to {MAX_EVENT_BYTES:,}, not {max_event_bytes:,}")
         self.source = source
@@ -61,16 +61,16 @@ class EventBuilder:
         self._allow_large = allow_large
 
     def build(self, event: AuditEvent) -> Entry:
-        """The entry; every call mints another id unless the event has one.
+        """The entry of an event, with a new id unless the event has one.
 
         :class:`InvalidEventError` names the event and the field; :class:`EventTooLargeError` where it is too large.
         """
         event_id = new_event_id() if event.event_id is None else event.event_id
         try:
             entry = self._entry(event, event_id)
-        except UnfitValueError as error:
+        except UnsupportedValueError as error:
             raise InvalidEventError(
-                f"event {event_id} ({_what(event)} from {self.source}) was not sent: "
+                f"event {event_id} ({_summary(event)} from {self.source}) was not sent: "
                 f"{path_text(error.path) or 'the event'} {error.problem}"
             ) from None
         if entry.size > self._max_event_bytes and not self._allow_large:
@@ -82,9 +82,9 @@ class EventBuilder:
 
     def _entry(self, event: AuditEvent, event_id: str) -> Entry:
         if not (isinstance(event_id, str) and event_id):
-            raise UnfitValueError(("event_id",), "must be a text that is not empty")
+            raise UnsupportedValueError(("event_id",), "must be a non-empty text")
         if not event.entities:
-            raise UnfitValueError(("entities",), "must hold at least one change: an event without one has no row")
+            raise UnsupportedValueError(("entities",), "must have at least one change, or the event has no row")
         entity_type = _text(event.entity_type, ("entity_type",))
         detail = {
             "entities": [self._change(change, index, entity_type) for index, change in enumerate(event.entities)],
@@ -103,16 +103,16 @@ class EventBuilder:
             keys=frozenset(f"{self.source}\n{entity_type}\n{_required(c.entity.id, ())}" for c in event.entities),
         )
 
-    def _change(self, change: EntityChange, index: int, entity_type: str | None) -> Plain:
+    def _change(self, change: EntityChange, index: int, entity_type: str | None) -> JsonValue:
         path: Path = ("entities", index)
         before = snapshot(change.before, (*path, "before"))
         after = snapshot(change.after, (*path, "after"))
-        if change.only_changed:  # before the redaction, which makes unlike values alike
+        if change.only_changed:  # before the redaction, which makes different values equal
             before, after = only_changed(before, after)
         if self._redactor:
             before = redact(before, self._redactor, entity_type)
             after = redact(after, self._redactor, entity_type)
-        fields: dict[str, Plain] = {
+        fields: dict[str, JsonValue] = {
             "entity": _entity(change.entity, (*path, "entity")),
             "before": before,
             "after": after,
@@ -123,37 +123,37 @@ class EventBuilder:
         return _present(fields)
 
 
-def _what(event: AuditEvent) -> str:
+def _summary(event: AuditEvent) -> str:
     return f"{event.action or 'no action'} of {event.entity_type or 'no entity type'}"
 
 
-def _present(fields: Mapping[str, Plain]) -> dict[str, Plain]:
-    """Missing and null are the same in the contract, and missing is shorter."""
+def _present(fields: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """Without the fields of None: missing and null are the same in the contract, and missing is shorter."""
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _entity(entity: Entity, path: Path) -> Plain:
+def _entity(entity: Entity, path: Path) -> JsonValue:
     entity_id = _required(entity.id, (*path, "id"))
     if not entity_id:
-        raise UnfitValueError((*path, "id"), "is empty")
+        raise UnsupportedValueError((*path, "id"), "is empty")
     return {"id": entity_id, "name": _required(entity.name, (*path, "name"))}
 
 
-def _parent(parent: Parent | None, path: Path) -> Plain:
+def _parent(parent: Parent | None, path: Path) -> JsonValue:
     if parent is None:
         return None
     fields = {"id": parent.id, "name": parent.name, "type": parent.type}
     return _present({name: _text(value, (*path, name)) for name, value in fields.items()})
 
 
-def _actor(actor: Actor | None) -> Plain:
+def _actor(actor: Actor | None) -> JsonValue:
     if actor is None:
         return None
     return _present({"type": _actor_type(actor.type), "name": _text(actor.name, ("actor", "name"))})
 
 
-def _actor_type(given: ActorType | str | int | None) -> Plain:
-    """The contract's number where it has one: the reader knows numbers, and keeps texts as they are."""
+def _actor_type(given: ActorType | str | int | None) -> JsonValue:
+    """The contract's number where it has one; other numbers and texts are kept as they are."""
     text = _text(given, ("actor", "type"))
     if text is None or isinstance(given, int):
         return given
@@ -163,18 +163,18 @@ def _actor_type(given: ActorType | str | int | None) -> Plain:
 def _required(value: object, path: Path) -> str:
     text = _text(value, path)
     if text is None:
-        raise UnfitValueError(path, "is missing")
+        raise UnsupportedValueError(path, "is missing")
     return text
 
 
 def _text(value: object, path: Path) -> str | None:
-    """The value of a text column."""
+    """The value of a text column; None for None."""
     if isinstance(value, Enum):
         value = value.value
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, str | int | Decimal | UUID):
-        raise UnfitValueError(path, f"is a {type(value).__qualname__}, not a text, a number or a UUID")
+        raise UnsupportedValueError(path, f"is a {type(value).__qualname__}, not a text, a number or a UUID")
     plain = snapshot(value, path)
     return plain if isinstance(plain, str) else str(Decimal(value))  # type: ignore[arg-type]
 
@@ -186,8 +186,8 @@ def _detail_type(event: AuditEvent) -> str:
         past = _PAST.get(Action(action), action)
         detail_type = f"{_text(event.entity_type, ('entity_type',)) or 'entity'}{past}.v1".lower()
     if not 1 <= len(detail_type) <= _MAX_DETAIL_TYPE:
-        raise UnfitValueError(
-            ("detail_type",), f"has {len(detail_type)} characters, not 1 to {_MAX_DETAIL_TYPE}: give the event one"
+        raise UnsupportedValueError(
+            ("detail_type",), f"has {len(detail_type)} characters, not 1 to {_MAX_DETAIL_TYPE}: set detail_type"
         )
     return _required(detail_type, ("detail_type",))
 
@@ -196,9 +196,9 @@ def _time(given: datetime | None) -> datetime:
     now = datetime.now(UTC)
     time = now if given is None else given
     if time.utcoffset() is None:
-        raise UnfitValueError(("time",), f"{time} has no offset: say which time zone is meant")
+        raise UnsupportedValueError(("time",), f"{time} has no UTC offset: add its time zone")
     time = time.astimezone(UTC).replace(microsecond=0)
-    # the pipeline keeps no event that is dated more than a day after its delivery
+    # the pipeline quarantines events that are dated more than a day after their delivery
     if time < EPOCH or time.date() > now.date() + timedelta(days=1):
-        raise UnfitValueError(("time",), f"{time} is before 1970 or more than a day from now")
+        raise UnsupportedValueError(("time",), f"{time} is before 1970 or more than a day from now")
     return time

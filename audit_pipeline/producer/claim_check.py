@@ -1,9 +1,9 @@
 """Events that are too large for the bus: written whole into the raw bucket, where Firehose would have put them.
 
-The usual claim check puts a pointer on the bus. Here that would be a second kind of event, which every reader and the
-pipeline would have to follow to its evidence, and whose target could vanish. Instead the event takes the last part of
-the path by itself: an object of its own in the hour folder of its arrival, in EventBridge's envelope, which
-becomes rows as any raw object does; a day that was already processed is repaired by the sensor for late objects.
+The usual claim check puts a pointer on the bus. That would be a second kind of event here, which every reader and the
+pipeline would have to dereference, and whose target could vanish. Instead the whole event, in EventBridge's envelope,
+is written as an object of its own into the hour folder of its arrival, and becomes rows as any raw object does; for a
+day that was already processed, the sensor of late objects starts a run.
 """
 
 import gzip
@@ -27,9 +27,9 @@ _EXISTS = "PreconditionFailed"
 
 
 class ClaimCheck:
-    """The raw store: ``prefix`` is the folder of ``bucket`` that holds the hour folders (``raw/eventbridge``).
+    """The raw store: ``prefix`` is the folder of ``bucket`` that contains the hour folders (``raw/eventbridge``).
 
-    The producer needs ``s3:PutObject`` there. ``make_client`` gives a boto3 client for ``s3``; it is called again in
+    The producer needs ``s3:PutObject`` there. ``make_client`` returns a boto3 client of ``s3``; it is called again in
     a forked child.
     """
 
@@ -44,13 +44,13 @@ class ClaimCheck:
         body = gzip.compress(envelope(entry).encode(), mtime=0)
         try:
             self._client = self._client or self._make_client()
-            # A copy of the same event in the same hour changes nothing: a raw object must not change while it is read.
+            # If-None-Match: a second copy must not change a raw object, which may be read at this moment.
             self._client.put_object(Bucket=self.bucket, Key=key, Body=body, IfNoneMatch="*")
         except (BotoCoreError, ClientError) as error:
             if not (isinstance(error, ClientError) and error.response["Error"].get("Code") == _EXISTS):
                 outcome = outcome_of(error)
                 if isinstance(outcome, Refused) and outcome.by_setup:
-                    self._client = None  # as EventBridge does
+                    self._client = None  # it caches its credentials: a new one finds those that were fixed
                 return outcome
         return Accepted(f"s3://{self.bucket}/{key}")
 
@@ -59,7 +59,7 @@ class ClaimCheck:
 
 
 def envelope(entry: Entry) -> str:
-    """The event as EventBridge delivers it, with the event's own id in the place of the one that PutEvents mints."""
+    """The event as EventBridge delivers it, with its own id instead of the one that PutEvents creates."""
     head = {
         "version": "0",
         "id": entry.event_id,
@@ -72,7 +72,7 @@ def envelope(entry: Entry) -> str:
 
 
 def _raw_key(entry: Entry, arrival: datetime) -> str:
-    # ids may hold anything that a key should not
+    # a hash, as ids may contain characters that are not safe in a key
     name = f"claim-check-{sha256(f'{entry.source}/{entry.event_id}'.encode()).hexdigest()[:32]}.json.gz"
     return f"year={arrival:%Y}/month={arrival:%m}/day={arrival:%d}/hour={arrival:%H}/{name}"
 

@@ -1,10 +1,10 @@
-"""What is sent next, in which order, and what becomes of it: the heart that the publisher and the relay share.
+"""The delivery queue that the publisher and the relay share: what is sent next, in which order, and with what outcome.
 
-The order that is kept: **events of the same entity (source, entity type, entity id) reach the bus in the order they
-were published.** An event that is being sent, or waits to be sent again, holds back later ones that share an entity
-with it, and nothing else. So a request never holds two events of one entity (the bus may take the second and fail the
-first), and one entity's trouble does not stop the others. Order over entities is not kept, nor does EventBridge keep
-any behind its API: rows are ordered by their time and id.
+It keeps this order: **events of the same entity (source, entity type, entity id) reach the bus in the order they were
+published.** An event that is being sent or waits for a retry holds back later ones that share an entity with it, and
+nothing else. So a request never contains two events of one entity (the bus may accept the second and fail the first),
+and failures of one entity do not stop the others. Order across entities is not kept, nor does EventBridge keep any
+behind its API: rows are ordered by their time and id.
 """
 
 import logging
@@ -23,13 +23,13 @@ __all__ = ["Backoff", "Delivery", "Pending", "Sender", "is_final", "log_retries"
 
 _log = logging.getLogger(__name__)
 
-#: Events looked at for one request: a long queue for one entity must not make each look through it expensive.
+#: Events considered for one request: a long queue for one entity must not make every request scan all of it.
 _LOOK_AHEAD: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Exponential back-off with full jitter, in seconds: anything from 0 to the longest wait at the n-th attempt."""
+    """Exponential back-off with full jitter: 0 to ``first * 2**(failures - 1)`` seconds, at most ``longest``."""
 
     first: float = 0.1
     longest: float = 20.0
@@ -39,7 +39,7 @@ class Backoff:
 
 
 def _uncancellable_future() -> "Future[str]":
-    """Whoever stops waiting for an event's receipt does not stop the event."""
+    """A future that cannot be cancelled: giving up a receipt does not stop the event."""
     future: Future[str] = Future()
     future.set_running_or_notify_cancel()
     return future
@@ -47,21 +47,21 @@ def _uncancellable_future() -> "Future[str]":
 
 @dataclass(eq=False)
 class Pending:
-    """An entry on its way. ``number`` is its place in the order of publishing, times are of the monotonic clock."""
+    """An entry to be delivered. ``number`` is its position in the order of publishing; times are monotonic."""
 
     number: int
     entry: Entry
     delivered: "Future[str]" = field(default_factory=_uncancellable_future)
     failures: int = 0
     not_before: float = 0.0
-    #: What the last attempt ended with.
-    problem: str = "it was not sent yet"
-    #: Is to be sent by itself: a request that held it was refused as a whole, and maybe for its sake.
+    #: How the last attempt ended.
+    problem: str = "it has not been sent yet"
+    #: To be sent alone: a request that contained it was refused as a whole, perhaps because of it.
     is_suspect: bool = False
 
 
 class Sender:
-    """Sends a batch where its entries belong: to the bus, or a large one to the claim check."""
+    """Sends batches to the bus, and large entries to the claim check."""
 
     def __init__(
         self, transport: Transport, claim_check: ClaimCheck | None = None, max_event_bytes: int = DEFAULT_EVENT_BYTES
@@ -74,13 +74,13 @@ class Sender:
         return entry.size > self._max_event_bytes
 
     def send(self, batch: Sequence[Pending]) -> Sequence[Outcome]:
-        """One outcome for each; whatever goes wrong is one."""
+        """One outcome for each; an exception is an outcome too."""
         try:
             outcomes = self._send([pending.entry for pending in batch])
         except Exception as error:
             return [TryAgain(type(error).__name__, str(error))] * len(batch)
         if len(outcomes) != len(batch):
-            return [TryAgain("UnreadableAnswer", f"{len(outcomes)} outcomes for {len(batch)} entries")] * len(batch)
+            return [TryAgain("InvalidResponse", f"{len(outcomes)} outcomes for {len(batch)} entries")] * len(batch)
         return outcomes
 
     def _send(self, entries: Sequence[Entry]) -> Sequence[Outcome]:
@@ -98,7 +98,7 @@ class Sender:
 
 
 class Delivery:
-    """The entries that are not yet settled, in order. Not thread-safe; it sends nothing and never waits by itself."""
+    """The entries that are not yet settled, in order. It neither sends nor waits, and is not thread-safe."""
 
     def __init__(self, sender: Sender, backoff: Backoff) -> None:
         self._sender = sender
@@ -117,12 +117,12 @@ class Delivery:
         self._items[pending.number] = pending
 
     def take(self, now: float) -> list[Pending]:
-        """The next request's entries, empty where nothing can go at this time."""
+        """The entries of the next request; empty where none can be sent at this time."""
         if now < self._paused_until:
             return []
         batch: list[Pending] = []
         size = 0
-        for pending in self._next_of_their_entities():
+        for pending in self._first_of_their_entities():
             if pending.not_before > now:
                 continue
             goes_alone = pending.is_suspect or self._sender.is_large(pending.entry)
@@ -137,12 +137,12 @@ class Delivery:
         return batch
 
     def seconds_to_wait(self, now: float) -> float | None:
-        """Until an entry can be sent again; None where there is none that waits."""
-        waits = [pending.not_before for pending in self._next_of_their_entities()]
+        """Seconds until the next entry can be sent; None where none waits."""
+        waits = [pending.not_before for pending in self._first_of_their_entities()]
         return max(0.001, max(min(waits), self._paused_until) - now) if waits else None
 
     def settle(self, batch: Sequence[Pending], outcomes: Sequence[Outcome], now: float) -> list[Pending]:
-        """Take out and return what is accepted or refused for good; the rest waits for its next attempt."""
+        """Remove and return the entries that are accepted or finally refused; the others wait for a retry."""
         retried = 0
         settled = []
         for pending, outcome in zip(batch, outcomes, strict=True):
@@ -157,18 +157,17 @@ class Delivery:
                     settled.append(pending)
             else:
                 pending.is_suspect = True
-        if retried == len(batch):  # the bus itself is in trouble: more requests would not help it
+        if retried == len(batch):  # the bus itself fails: other entries would fail too
             self._paused_until = max(pending.not_before for pending in batch)
         return settled
 
-    def drain(self) -> list[Pending]:
-        """Take out everything."""
-        left = list(self._items.values())
+    def remove_all(self) -> list[Pending]:
+        removed = list(self._items.values())
         self._items.clear()
-        return left
+        return removed
 
-    def _next_of_their_entities(self) -> Iterator[Pending]:
-        """The entries that no earlier one holds back."""
+    def _first_of_their_entities(self) -> Iterator[Pending]:
+        """The entries that no earlier entry holds back."""
         held: set[str] = set()
         for pending in islice(self._items.values(), _LOOK_AHEAD):
             if held.isdisjoint(pending.entry.keys):
@@ -177,16 +176,16 @@ class Delivery:
 
 
 def is_final(outcome: Outcome, batch_size: int) -> bool:
-    """Whether the outcome settles its entry. A refusal of a whole request of several tells nothing of each."""
+    """Whether the outcome settles its entry; the refusal of a request of several entries settles none of them."""
     if isinstance(outcome, Refused):
         return not outcome.whole_request or batch_size == 1
     return isinstance(outcome, Accepted)
 
 
 def log_retries(batch: Sequence[Pending], outcomes: Sequence[Outcome]) -> None:
-    """One line for a request: in an outage there are many."""
+    """One line per request, as an outage has many."""
     failed = [(p, o) for p, o in zip(batch, outcomes, strict=True) if isinstance(o, TryAgain)]
     if failed:
         pending, outcome = failed[0]
         more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
-        _log.warning("%s%s will be sent again: %s: %s", pending.entry, more, outcome.code, outcome.message)
+        _log.warning("%s%s will be retried: %s: %s", pending.entry, more, outcome.code, outcome.message)

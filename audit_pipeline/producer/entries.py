@@ -1,4 +1,4 @@
-"""An event as it goes to the bus, and how large it is there."""
+"""An event as it is sent to the bus, and the limits of its size."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,24 +13,24 @@ __all__ = [
     "Entry",
 ]
 
-#: PutEvents takes 1 to 10 entries (its model in botocore).
+#: PutEvents accepts 1 to 10 entries (its model in botocore).
 MAX_BATCH_ENTRIES: Final = 10
 #: "The total entry size must be less than 1MB" (the same), read in the smaller sense of MB.
 MAX_BATCH_BYTES: Final = 1_000_000
-#: Firehose's record cap is 1,024,000 bytes, of which EventBridge's envelope takes its part: room for it and to spare.
+#: A record of Firehose has at most 1,024,000 bytes, EventBridge's envelope included, for which this leaves ample room.
 MAX_EVENT_BYTES: Final = 900 * 1024
-#: What every consumer of a bus can take (256 KB was the limit of the whole request until 2026).
+#: What every target of a bus accepts (256 KB was the limit of the whole request until 2026).
 DEFAULT_EVENT_BYTES: Final = 256 * 1024
 
-#: What a ``Time`` counts ("Calculating PutEvents event entry size" in the EventBridge user guide).
+#: The size of a ``Time`` ("Calculating PutEvents event entry size" in the EventBridge user guide).
 _TIME_BYTES: Final = 14
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One event, ready to be sent, as often as needed: all copies are byte for byte the same.
+    """One event, ready to be sent any number of times: all copies are equal byte for byte.
 
-    ``time`` is UTC in whole seconds, ``detail`` JSON text, ``keys`` the entities within which order is kept.
+    ``time`` is UTC in whole seconds, ``detail`` JSON text; ``keys`` are the entities within which order is kept.
     """
 
     event_id: str

@@ -1,4 +1,4 @@
-"""What can go wrong between an application and the bus; every error names the event it is about."""
+"""Errors between an application and the bus; each names the event that it is about."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,23 +30,23 @@ class ProducerError(AuditPipelineError):
 
 
 class InvalidEventError(ProducerError):
-    """An event is not what the contract asks for, or holds a value that cannot be written exactly. Nothing was sent."""
+    """An event breaks the contract, or contains a value that cannot be written exactly. Nothing was sent."""
 
 
 class EventTooLargeError(InvalidEventError):
-    """An event is larger than the bus or its target takes. Nothing was sent."""
+    """An event is larger than the bus or its target accepts. Nothing was sent."""
 
 
 class PublisherClosedError(ProducerError):
-    """Something was published after ``close``."""
+    """An event was published after ``close``."""
 
 
 class BufferFullError(ProducerError):
-    """The buffer stayed full for as long as ``publish`` may wait. The event was not taken."""
+    """The buffer stayed full for as long as ``publish`` may wait. The event was not accepted."""
 
 
 class FlushTimeoutError(ProducerError):
-    """``flush`` ran out of time; the events are still in the buffer and go on being sent."""
+    """``flush`` ran out of time; the events are still in the buffer and are still being sent."""
 
 
 class SetupError(ProducerError):
@@ -55,7 +55,7 @@ class SetupError(ProducerError):
 
 @dataclass(frozen=True, slots=True)
 class Undelivered:
-    """An event that the bus did not take: the entry as it would be sent again, and the bus's code and words."""
+    """An event that the bus did not accept: the entry, to be sent again, and the bus's code and message."""
 
     entry: "Entry"
     code: str
@@ -63,7 +63,7 @@ class Undelivered:
 
 
 class DeliveryError(ProducerError):
-    """Events did not reach the bus; ``undelivered`` holds them whole, to be kept or sent again."""
+    """Events did not reach the bus; ``undelivered`` has them whole, to be kept or sent again."""
 
     def __init__(self, undelivered: Sequence[Undelivered]) -> None:
         self.undelivered = tuple(undelivered)

@@ -1,4 +1,4 @@
-"""What an application says about an event: the contract's fields (design, part 5) as types."""
+"""The types of an event, with the fields of the contract (docs/design.md, "Event" and "Entity change")."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from audit_pipeline.contract.values import ActorType
 
 __all__ = ["Actor", "AuditEvent", "Entity", "EntityChange", "Parent", "Text"]
 
-#: What a text column takes; it is written as a JSON string.
+#: A value of a text column; it is written as a JSON string.
 Text: TypeAlias = str | int | Decimal | UUID | Enum
 
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """The entity that changed: its id, unique among entities of its type, and what a person calls it."""
+    """The entity that changed: its id, unique among entities of its type, and its display name."""
 
     id: Text
     name: Text
@@ -35,7 +35,7 @@ class Parent:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who did it. ``type`` is one of the contract's three, by name or number, or a text of your own."""
+    """Who made the change. ``type`` is one of the contract's three, by name or number, or any other text."""
 
     name: Text | None = None
     type: ActorType | str | int | None = None
@@ -45,9 +45,10 @@ class Actor:
 class EntityChange:
     """One entity's change: one row of the audit log.
 
-    ``before`` and ``after`` are the entity then and now, in any form that
-    :func:`~audit_pipeline.producer.plain.snapshot` takes; None where there was or is nothing. An object that is going
-    to be changed in place must be snapshotted first. With ``only_changed``, only fields that differ are recorded.
+    ``before`` and ``after`` are the entity before and after the change, in any form that
+    :func:`~audit_pipeline.producer.snapshots.snapshot` accepts; None where it did not or does not exist. An object that
+    is going to be changed in place must be snapshotted first. With ``only_changed``, only fields that differ are
+    recorded.
     """
 
     entity: Entity
@@ -61,11 +62,11 @@ class EntityChange:
 
 @dataclass(frozen=True, slots=True)
 class AuditEvent:
-    """What happened, to one or more entities of a type.
+    """What happened to one or more entities of one type.
 
-    ``time`` is when it happened, with an offset; the bus keeps whole seconds. It is now unless given. ``event_id``
-    tells the event from all others and a copy of it from a second event; it is minted unless given. ``detail_type`` is
-    what rules on the bus match by: ``orderitemupdated.v1`` for an ``Update`` of an ``OrderItem``, unless given.
+    ``time`` is when it happened, with a UTC offset, by default now; the bus keeps whole seconds. ``event_id``
+    identifies the event, so that a copy of it is not a second event; by default it is a new id. ``detail_type`` is what
+    rules of the bus match; by default ``orderitemupdated.v1`` for an ``Update`` of an ``OrderItem``.
     """
 
     entities: Sequence[EntityChange]

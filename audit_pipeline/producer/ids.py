@@ -1,7 +1,7 @@
 """Ids of events: UUIDv7 (RFC 9562, 5.7), each greater than the one before it in this process.
 
-Rows of the table are sorted by (Timestamp, Id) and the bus keeps whole seconds of a time, so that within a second it is
-the ids that tell what came first.
+Rows of the table are sorted by (Timestamp, Id), and the bus keeps whole seconds of a time: within a second the ids
+decide what comes first.
 """
 
 import os
@@ -23,7 +23,7 @@ class _Ids:
         self._last = 0
 
     def next(self) -> int:
-        """Milliseconds since 1970 (48 bits) and 74 random bits, which count on within a millisecond."""
+        """Milliseconds since 1970 (48 bits) and 74 random bits, which are incremented within a millisecond."""
         with self._lock:
             fresh = (time.time_ns() // 1_000_000) << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
             is_same_or_earlier_ms = fresh >> _RANDOM_BITS <= self._last >> _RANDOM_BITS

@@ -1,13 +1,13 @@
-"""The publisher: takes events from any thread, sends them from one of its own.
+"""The publisher: accepts events from any thread, and sends them from a thread of its own.
 
 Threads: every method may be called from any thread.
 
-Forks: a fork waits for the request in hand. The child starts with an empty buffer, a thread and connections of its own,
-as its parent sends what was published before; receipts stay the parent's.
+Forks: a fork waits for the request in progress. The child starts with an empty buffer, and with a thread and
+connections of its own, as its parent sends what was published before; receipts stay the parent's.
 
-Exit: what is in the buffer when the interpreter ends is sent first, for up to ``close_seconds``, and what could not be
-sent is logged by name. A process that is killed (also by SIGTERM without a handler) takes its buffer along: that is
-what the outbox is for.
+Exit: what is in the buffer when the interpreter ends is sent first, for up to ``close_seconds``, and each event that
+could not be sent is logged. A process that is killed (also by SIGTERM without a handler) loses its buffer; the outbox
+does not.
 """
 
 import asyncio
@@ -44,15 +44,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """An event that the buffer has taken. ``await`` it, or call :meth:`result`, to learn that the bus has it."""
+    """An event that is in the buffer. ``await`` it, or call :meth:`result`, to wait until the bus has it."""
 
     event_id: str
     _delivered: "Future[str]"
 
     def result(self, timeout: float | None = None) -> str:
-        """The bus's own id of the event, or the object's URL after a claim check.
+        """The bus's own id of the event, or the URL of the object that the claim check wrote.
 
-        :class:`DeliveryError` where it was refused or left behind, ``TimeoutError`` after ``timeout`` seconds.
+        :class:`DeliveryError` where it was refused or not sent before ``close``, ``TimeoutError`` after ``timeout``
+        seconds.
         """
         return self._delivered.result(timeout)
 
@@ -63,13 +64,14 @@ class Receipt:
 class AuditPublisher:
     """Publishes one service's events.
 
-    ``source`` is the service's name, ``transport`` the bus: :class:`EventBridge` with its name. ``claim_check`` takes
-    events of more than ``max_event_bytes``, which are refused without it. ``redactor`` sees every field first.
+    ``source`` is the service's name, ``transport`` the bus, as :class:`EventBridge` with its name. ``claim_check``
+    takes events of more than ``max_event_bytes``, which are refused without it. ``redactor`` is called for every field
+    first.
 
-    Back-pressure: at most ``buffer_bytes`` of events wait; then ``publish`` blocks for ``publish_seconds`` (None: for
-    ever) and raises. What can be sent again is sent again, for as long as it takes, with ``backoff`` in between. What
-    the bus refuses for good goes to ``on_undelivered``, called in the sending thread; without one, or where it
-    raises, it stays in the buffer until ``flush`` or ``close`` raises it.
+    Back-pressure: the buffer holds at most ``buffer_bytes`` of events; then ``publish`` blocks for up to
+    ``publish_seconds`` (None: without limit) and raises. Temporary failures are retried without limit, with ``backoff``
+    in between. An event that the bus finally refuses is passed to ``on_undelivered``, in the sending thread; without
+    one, or where it raises, the event stays in the buffer until ``flush`` or ``close`` raises it.
     """
 
     def __init__(
@@ -122,13 +124,13 @@ class AuditPublisher:
     def publish(self, event: AuditEvent) -> Receipt:
         """Check an event, give it an id and put it into the buffer.
 
-        :class:`InvalidEventError` and :class:`EventTooLargeError` where nothing was taken for the event's own sake,
+        :class:`InvalidEventError` and :class:`EventTooLargeError` where the event itself is refused,
         :class:`BufferFullError` where there was no room, :class:`PublisherClosedError` after ``close``.
         """
         return self.send(self._builder.build(event))
 
     def send(self, entry: Entry) -> Receipt:
-        """Put an entry into the buffer that was built before: from an outbox, or from a ``DeliveryError``."""
+        """Put an entry that was built before into the buffer: of an outbox, or of a ``DeliveryError``."""
         seconds = self._publish_seconds
         with self._changed:
             if not self._changed.wait_for(lambda: self._is_closed or self._has_room(entry), seconds):
@@ -136,12 +138,12 @@ class AuditPublisher:
             return self._take(entry)
 
     def try_send(self, entry: Entry) -> Receipt | None:
-        """The same without waiting: None where there is no room."""
+        """Put an entry into the buffer without waiting; None where there is no room."""
         with self._changed:
             return self._take(entry) if self._is_closed or self._has_room(entry) else None
 
     def build(self, event: AuditEvent) -> Entry:
-        """The checked entry of an event, with its id, without sending it."""
+        """The checked entry of an event, with its id; it is not sent."""
         return self._builder.build(event)
 
     def _has_room(self, entry: Entry) -> bool:
@@ -149,13 +151,13 @@ class AuditPublisher:
 
     def _take(self, entry: Entry) -> Receipt:
         if self._is_closed:
-            raise PublisherClosedError(f"{entry} was not taken: this publisher is closed")
+            raise PublisherClosedError(f"{entry} was not accepted: this publisher is closed")
         self._number += 1
         pending = Pending(self._number, entry)
         self._delivery.add(pending)
         self._bytes += entry.size
         if self._thread is None:
-            # not before it is needed, so that a server that forks its workers has none to lose
+            # started on first use, so that a server that forks its workers does not lose it
             self._thread = threading.Thread(target=self._run, name="audit-publisher", daemon=True)
             self._thread.start()
         self._changed.notify_all()
@@ -169,7 +171,7 @@ class AuditPublisher:
         refused = f", of which {len(self._undelivered):,} were refused: flush() says why" if self._undelivered else ""
         waiting = len(self._delivery) + len(self._undelivered)
         return BufferFullError(
-            f"{entry} was not taken: {waiting:,} events ({self._bytes:,} bytes) wait in the buffer{refused}. "
+            f"{entry} was not accepted: {waiting:,} events ({self._bytes:,} bytes) wait in the buffer{refused}. "
             "Keep the event in an outbox, or publish it again later"
         )
 
@@ -178,8 +180,8 @@ class AuditPublisher:
     def flush(self, timeout: float | None = None) -> None:
         """Wait until the bus has everything that was published before the call.
 
-        :class:`DeliveryError` with all that it refused and nobody took yet, :class:`FlushTimeoutError` after
-        ``timeout`` seconds.
+        :class:`DeliveryError` with all refused events that ``on_undelivered`` has not taken, :class:`FlushTimeoutError`
+        after ``timeout`` seconds.
         """
         with self._changed:
             last = self._number
@@ -197,9 +199,9 @@ class AuditPublisher:
         return FlushTimeoutError(f"{len(self._delivery):,} events are still to be sent after {timeout} seconds{why}")
 
     def close(self) -> None:
-        """Send what is in the buffer, for up to ``close_seconds``, and take no more; closing twice does nothing.
+        """Accept no more events, and send the buffer for up to ``close_seconds``; a second call does nothing.
 
-        :class:`DeliveryError` with what was refused or left behind and not taken by ``on_undelivered``.
+        :class:`DeliveryError` with the events that were refused or not sent, and not taken by ``on_undelivered``.
         """
         with self._changed:
             if self._is_closed:
@@ -207,10 +209,10 @@ class AuditPublisher:
             self._is_closed = True
             self._changed.notify_all()
             self._changed.wait_for(lambda: not self._delivery, self._close_seconds)
-            left = self._delivery.drain()
+            left = self._delivery.remove_all()
             self._changed.notify_all()
         atexit.unregister(self._close_at_exit)
-        kept = self._conclude(left, [_not_confirmed(pending) for pending in left])
+        kept = self._resolve(left, [_not_confirmed(pending) for pending in left])
         with self._changed:
             self._keep(kept)
             self._raise_undelivered()
@@ -236,7 +238,7 @@ class AuditPublisher:
             with self.sending:
                 outcomes = self._sender.send(batch)
             log_retries(batch, outcomes)
-            kept = self._conclude(batch, outcomes)
+            kept = self._resolve(batch, outcomes)
             with self._changed:
                 self._bytes -= sum(
                     pending.entry.size for pending in self._delivery.settle(batch, outcomes, monotonic())
@@ -245,7 +247,7 @@ class AuditPublisher:
                 self._changed.notify_all()
 
     def _next_batch(self) -> list[Pending]:
-        """Waits for it; empty when the publisher is closed and has nothing left."""
+        """Waits for the next batch; empty when the publisher is closed and has nothing left."""
         with self._changed:
             while not (batch := self._delivery.take(monotonic())):
                 if self._is_closed and not self._delivery:
@@ -253,8 +255,8 @@ class AuditPublisher:
                 self._changed.wait(self._delivery.seconds_to_wait(monotonic()))
             return batch
 
-    def _conclude(self, batch: Sequence[Pending], outcomes: Sequence[Outcome]) -> list[Undelivered]:
-        """Tell those who wait for a receipt; what was refused and nobody else took."""
+    def _resolve(self, batch: Sequence[Pending], outcomes: Sequence[Outcome]) -> list[Undelivered]:
+        """Resolve the receipts of settled entries; returns the refused ones that ``on_undelivered`` has not taken."""
         kept = []
         for pending, outcome in zip(batch, outcomes, strict=True):
             if pending.delivered.done() or not is_final(outcome, len(batch)):
@@ -275,7 +277,7 @@ class AuditPublisher:
         try:
             self._on_undelivered(undelivered)
         except Exception:
-            _log.exception("%s was not taken by on_undelivered either", undelivered.entry)
+            _log.exception("on_undelivered failed for %s", undelivered.entry)
             return False
         return True
 

@@ -1,15 +1,15 @@
-"""Fields that must not leave: a hook that sees every value of ``before`` and ``after`` before it is written."""
+"""Redaction: a hook that is called for every field of ``before`` and ``after`` before it is written."""
 
 from collections.abc import Callable
 from typing import Final, NamedTuple, TypeAlias
 
-from audit_pipeline.producer.plain import Path, Plain, snapshot
+from audit_pipeline.producer.snapshots import JsonValue, Path, snapshot
 
 __all__ = ["REMOVED", "Field", "Redactor", "redact", "redact_fields"]
 
 
 class Field(NamedTuple):
-    """A value's place: the event's entity type, and the path within ``before`` or ``after``."""
+    """A field: the entity type of the event, and the path within ``before`` or ``after``."""
 
     entity_type: str | None
     path: Path
@@ -22,15 +22,15 @@ class _Removed:
 #: What a redactor returns for a field that is to be left out.
 REMOVED: Final = _Removed()
 
-#: Gives what is to stand in a value's place: the value itself, another one, or :data:`REMOVED`.
-Redactor: TypeAlias = Callable[[Field, Plain], object]
+#: Returns the value to be recorded: the given one, another one, or :data:`REMOVED`.
+Redactor: TypeAlias = Callable[[Field, JsonValue], object]
 
 
-def redact(value: Plain, redactor: Redactor, entity_type: str | None, path: Path = ()) -> Plain:
-    """The value with each field that it holds, from the outside in, as ``redactor`` gives it back.
+def redact(value: JsonValue, redactor: Redactor, entity_type: str | None, path: Path = ()) -> JsonValue:
+    """The value with each of its fields, outermost first, as ``redactor`` returns it.
 
-    What the redactor replaces is not looked into any more. What it raises is not caught: a redaction that fails must
-    not let the event out.
+    The fields of a replaced value are not redacted again. Exceptions of the redactor are not caught: an event whose
+    redaction fails must not be sent.
     """
     if isinstance(value, dict):
         named = {name: _replaced(item, redactor, entity_type, (*path, name)) for name, item in value.items()}
@@ -42,23 +42,23 @@ def redact(value: Plain, redactor: Redactor, entity_type: str | None, path: Path
 
 
 def redact_fields(*names: str, replacement: object = "[redacted]") -> Redactor:
-    """A redactor of the fields with these names, at any depth; ``card.number`` is a ``number`` right inside a ``card``.
+    """A redactor of the fields with these names, at any depth; ``card.number`` is a ``number`` directly in a ``card``.
 
-    Places in lists do not count. ``replacement`` may be :data:`REMOVED`.
+    Indexes in lists are ignored. ``replacement`` may be :data:`REMOVED`.
     """
 
-    def redactor(field: Field, value: Plain) -> object:
-        place = "." + ".".join(part for part in field.path if isinstance(part, str))
+    def redactor(field: Field, value: JsonValue) -> object:
+        path = "." + ".".join(part for part in field.path if isinstance(part, str))
         is_item = isinstance(field.path[-1], int)
-        return replacement if not is_item and any(place.endswith(f".{name}") for name in names) else value
+        return replacement if not is_item and any(path.endswith(f".{name}") for name in names) else value
 
     return redactor
 
 
-def _replaced(value: Plain, redactor: Redactor, entity_type: str | None, path: Path) -> "Plain | _Removed":
-    given = redactor(Field(entity_type, path), value)
-    if isinstance(given, _Removed):
-        return given
-    if given is not value:
-        return snapshot(given, path)
+def _replaced(value: JsonValue, redactor: Redactor, entity_type: str | None, path: Path) -> "JsonValue | _Removed":
+    result = redactor(Field(entity_type, path), value)
+    if isinstance(result, _Removed):
+        return result
+    if result is not value:
+        return snapshot(result, path)
     return redact(value, redactor, entity_type, path)

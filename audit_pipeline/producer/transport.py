@@ -1,4 +1,4 @@
-"""How entries reach the bus, and what it says to each."""
+"""The transport of entries to the bus, and its outcome for each."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from audit_pipeline.producer.entries import Entry
-from audit_pipeline.producer.setup import what_to_do
+from audit_pipeline.producer.setup_advice import setup_advice
 
 __all__ = ["Accepted", "EventBridge", "Outcome", "Refused", "Transport", "TryAgain", "outcome_of"]
 
-#: Codes of an entry that will never be taken as it is (PutEventsResultEntry, "non-retryable errors").
+#: Codes of an entry that will never be accepted as it is (PutEventsResultEntry, "non-retryable errors").
 _REFUSED_ENTRIES: Final = frozenset(
     {
         "AccessDeniedException",
@@ -26,8 +26,8 @@ _REFUSED_ENTRIES: Final = frozenset(
     }
 )
 
-#: Codes under which a request with status 4xx may yet succeed: throttling, clocks, and credentials about to be renewed.
-_PASSING: Final = frozenset(
+#: Codes of requests with status 4xx that a retry may fix: throttling, clocks, and credentials about to be renewed.
+_TEMPORARY: Final = frozenset(
     {
         "ConditionalRequestConflict",
         "ExpiredToken",
@@ -46,14 +46,14 @@ _PASSING: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The bus has the event; ``receipt`` is its own id for it, another one for every copy."""
+    """The bus has the event; ``receipt`` is the bus's own id, a different one for each copy."""
 
     receipt: str
 
 
 @dataclass(frozen=True, slots=True)
 class TryAgain:
-    """The event did not arrive, or nobody can tell whether it did."""
+    """The event did not arrive, or it is unknown whether it did; it is to be retried."""
 
     code: str
     message: str
@@ -61,9 +61,10 @@ class TryAgain:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The event will not be taken as it is. With ``whole_request``, something in the request was refused, maybe it.
+    """The event will not be accepted as it is. With ``whole_request``, any entry of the request may be the reason.
 
-    With ``by_setup`` no event is to blame: nothing leaves this process until its region, credentials, … are mended.
+    With ``by_setup``, no event is the reason: nothing can be sent until the setup of this process (region, credentials,
+    …) is fixed.
     """
 
     code: str
@@ -76,7 +77,7 @@ Outcome: TypeAlias = Accepted | TryAgain | Refused
 
 
 class Transport(Protocol):
-    """Sends entries. Never raises for what the bus or the network does: that is what outcomes are for."""
+    """Sends entries. Failures of the bus or the network are outcomes, not exceptions."""
 
     def put(self, entries: Sequence[Entry]) -> Sequence[Outcome]:
         """One outcome for each entry, in their order; at most 10 entries of less than 1 MB in all."""
@@ -88,9 +89,9 @@ class Transport(Protocol):
 class EventBridge:
     """An event bus of EventBridge, by its name or ARN.
 
-    ``make_client`` gives a boto3 client for ``events``, where region, credentials and endpoint are not to come from
-    where boto3 looks for them. It is called again in a forked child. Its own retries should be off: they send whole
-    requests again, and wait where the buffer should tell the caller.
+    ``make_client`` returns a boto3 client of ``events``, for a region, credentials or an endpoint that boto3 would not
+    find by itself. It is called again in a forked child. Turn off the client's own retries: they repeat whole requests,
+    and hide failures from the publisher.
     """
 
     def __init__(self, event_bus: str = "default", make_client: Callable[[], Any] | None = None) -> None:
@@ -101,13 +102,13 @@ class EventBridge:
     def put(self, entries: Sequence[Entry]) -> Sequence[Outcome]:
         try:
             self._client = self._client or self._make_client()
-            answer = self._client.put_events(Entries=[self._request(entry) for entry in entries])
+            response = self._client.put_events(Entries=[self._request(entry) for entry in entries])
         except (BotoCoreError, ClientError) as error:
             outcome = outcome_of(error)
             if isinstance(outcome, Refused) and outcome.by_setup:
-                self._client = None  # it keeps what it found at first: a later one finds what was mended
+                self._client = None  # it caches its credentials: a new one finds those that were fixed
             return [outcome] * len(entries)
-        return [_entry_outcome(result) for result in answer["Entries"]]
+        return [_entry_outcome(result) for result in response["Entries"]]
 
     def reset(self) -> None:
         self._client = None
@@ -123,16 +124,16 @@ class EventBridge:
 
 
 def outcome_of(error: BotoCoreError | ClientError) -> TryAgain | Refused:
-    """What an error of a whole request means: only what a server clearly refused is refused, or no server can mend."""
+    """The outcome of an error of a whole request: refused only by a clear answer of the bus, or by a wrong setup."""
     if isinstance(error, ClientError):
         code, message = error.response["Error"].get("Code", ""), error.response["Error"].get("Message", str(error))
         status = error.response["ResponseMetadata"].get("HTTPStatusCode", 500)
-        if 400 <= status < 500 and status not in (408, 429) and code not in _PASSING:
+        if 400 <= status < 500 and status not in (408, 429) and code not in _TEMPORARY:
             return Refused(code, message, whole_request=True)
         return TryAgain(code, message)
     if isinstance(error, ParamValidationError):
         return Refused(type(error).__name__, str(error), whole_request=True)
-    if advice := what_to_do(error):
+    if advice := setup_advice(error):
         return Refused(type(error).__name__, f"{str(error).rstrip('.')}. {advice}", by_setup=True)
     return TryAgain(type(error).__name__, str(error))
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import duckdb
 
 from audit_pipeline.catalog.duckdb import create_view, open_connection
-from audit_pipeline.catalog.files import data_files
+from audit_pipeline.catalog.files import table_files
 from audit_pipeline.errors import StoreError
 from audit_pipeline.settings import Settings
 from audit_pipeline.store.layout import file_owner
@@ -75,7 +75,7 @@ def _view_dates(connection: duckdb.DuckDBPyConnection, lake: Store, manifest: Ma
     day = manifest.partition
     late = [output for output in manifest.outputs if output.dt != day]
     written = {(output.dt, output.source) for output in late}
-    files = data_files(lake, sorted({day} | {output.dt for output in late}))
+    files = table_files(lake, sorted({day} | {output.dt for output in late}))
     wanted = (file.key for file in files if file.dt == day or (file.dt, file.source) in written)
     create_view(connection, "of_dates", lake, [key for key in wanted if file_owner(key)])
     create_view(connection, "written_late", lake, [output.path for output in late])

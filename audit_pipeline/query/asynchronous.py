@@ -1,4 +1,4 @@
-"""The client for asyncio: the same methods as coroutines, run in threads, as the libraries below them block."""
+"""The client for asyncio: the same methods as coroutines, run in threads, because the query engines block."""
 
 import asyncio
 import threading
@@ -28,7 +28,10 @@ _T = TypeVar("_T")
 
 
 class AsyncAuditLogClient:
-    """As :class:`~audit_pipeline.query.client.AuditLogClient`. A cancelled task stops its query in the engine too."""
+    """The methods of :class:`~audit_pipeline.query.client.AuditLogClient` as coroutines and async iterators.
+
+    Cancelling a task also stops its query in the engine.
+    """
 
     def __init__(
         self,
@@ -64,8 +67,8 @@ class AsyncAuditLogClient:
         to_date: date,
         sources: Collection[str] | None = None,
     ) -> AsyncIterator[HistoryEntry]:
-        of = (entity_type, entity_id, from_date, to_date, sources)
-        return _each(lambda cancelled: self._client.history(*of, cancelled=cancelled))
+        arguments = (entity_type, entity_id, from_date, to_date, sources)
+        return _each(lambda cancelled: self._client.history(*arguments, cancelled=cancelled))
 
     async def to_arrow(self, query: AuditLogQuery) -> pa.Table:
         return await _stoppable(lambda cancelled: self._client.to_arrow(query, cancelled=cancelled))
@@ -81,7 +84,7 @@ class AsyncAuditLogClient:
 
 
 async def _stoppable(work: Callable[[threading.Event], _T]) -> _T:
-    """What ``work`` returns, done in a thread; where the task is cancelled, so is the work."""
+    """What ``work`` returns, run in a thread; cancelling the task cancels the work."""
     cancelled = threading.Event()
     try:
         return await asyncio.to_thread(work, cancelled)
@@ -91,12 +94,12 @@ async def _stoppable(work: Callable[[threading.Event], _T]) -> _T:
 
 
 async def _each(start: Callable[[threading.Event], Iterator[_T]]) -> AsyncIterator[_T]:
-    """The items of an iterator that blocks, each taken in a thread."""
+    """The items of a blocking iterator, each taken in a thread."""
     cancelled = threading.Event()
     items = start(cancelled)
     try:
-        while found := await asyncio.to_thread(lambda: list(islice(items, 1))):
-            yield found[0]
+        while batch := await asyncio.to_thread(lambda: list(islice(items, 1))):
+            yield batch[0]
     except asyncio.CancelledError:
         cancelled.set()
         raise

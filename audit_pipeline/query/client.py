@@ -1,4 +1,4 @@
-"""The client: a question in, a page, a stream of rows, an entity's story or a file out."""
+"""The client: from a query to a page, a stream of rows, the history of an entity, a table or a file."""
 
 import logging
 import threading
@@ -21,7 +21,7 @@ from audit_pipeline.query.errors import InvalidQueryError
 from audit_pipeline.query.export import EXPORT_SCHEMA, ExportFormat, arrow_batches, write_file
 from audit_pipeline.query.items import AuditLogItem, HistoryEntry, Page, items_of, position_of
 from audit_pipeline.query.query import AuditLogQuery, QueryLimits
-from audit_pipeline.query.sql import Span, Statement, build, reads_descending
+from audit_pipeline.query.sql import Span, Statement, build_statement, reads_descending
 from audit_pipeline.query.values import Order, PageDirection
 from audit_pipeline.settings import QuerySettings, load_query_settings
 
@@ -37,9 +37,9 @@ _log = logging.getLogger(__name__)
 class AuditLogClient:
     """Reads the audit log; safe for use by several threads at once.
 
-    Without ``settings`` they come from the ``AUDIT_*`` variables. ``limits`` are the settings' unless given. Errors are
-    an :class:`~audit_pipeline.query.errors.InvalidQueryError`, which is a ``ValueError``, for a question that breaks a
-    rule, and another :class:`~audit_pipeline.errors.AuditPipelineError` for one that could not be answered.
+    ``settings`` come from the ``AUDIT_*`` variables by default, and ``limits`` from the settings. Raises
+    :class:`~audit_pipeline.query.errors.InvalidQueryError`, which is a ``ValueError``, for a query that breaks a rule,
+    and another :class:`~audit_pipeline.errors.AuditPipelineError` for one that could not be run.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class AuditLogClient:
         return self._page(query, items, stats)
 
     def iterate(self, query: AuditLogQuery, *, cancelled: threading.Event | None = None) -> Iterator[AuditLogItem]:
-        """Every row from the query's cursor on, or from the start, read by pages of its limit."""
+        """Every row from the query's cursor, or from the start, on; read in pages of the query's limit."""
         while True:
             page = self.query(query, cancelled=cancelled)
             forwards = query.direction == PageDirection.NEXT
@@ -97,7 +97,7 @@ class AuditLogClient:
         *,
         cancelled: threading.Event | None = None,
     ) -> Iterator[HistoryEntry]:
-        """The changes of an entity and of its children in the order of time, and what each changed."""
+        """The changes of an entity and of its children, oldest first, each with the fields that it changed."""
         query = AuditLogQuery(
             from_date=from_date,
             to_date=to_date,
@@ -113,18 +113,20 @@ class AuditLogClient:
             yield HistoryEntry(item, is_child, differences(item.before, item.after))
 
     def to_arrow(self, query: AuditLogQuery, *, cancelled: threading.Event | None = None) -> pa.Table:
-        """All rows of the query in its order, limit and cursor aside, straight from the Parquet files."""
-        return pa.Table.from_batches(arrow_batches(self._settings, self._whole(query), cancelled), EXPORT_SCHEMA)
+        """All rows of the query in its order, read from the Parquet files; its limit and cursor do not apply."""
+        return pa.Table.from_batches(
+            arrow_batches(self._settings, self._without_cursor(query), cancelled), EXPORT_SCHEMA
+        )
 
     def to_pandas(self, query: AuditLogQuery, *, cancelled: threading.Event | None = None) -> "pd.DataFrame":
-        """As :meth:`to_arrow`; needs the extra ``audit-pipeline[pandas]``."""
-        _need("pandas")
+        """All rows of the query in its order, as a data frame of pandas; needs the extra ``audit-pipeline[pandas]``."""
+        _require("pandas")
         frame: pd.DataFrame = self.to_arrow(query, cancelled=cancelled).to_pandas()
         return frame
 
     def to_polars(self, query: AuditLogQuery, *, cancelled: threading.Event | None = None) -> "pl.DataFrame":
-        """As :meth:`to_arrow`; needs the extra ``audit-pipeline[polars]``."""
-        _need("polars")
+        """All rows of the query in its order, as a data frame of polars; needs the extra ``audit-pipeline[polars]``."""
+        _require("polars")
         import polars as pl
 
         frame = pl.from_arrow(self.to_arrow(query, cancelled=cancelled))
@@ -139,41 +141,41 @@ class AuditLogClient:
         *,
         cancelled: threading.Event | None = None,
     ) -> int:
-        """Write all rows of the query to a local file, in its order and in bounded memory; how many they are.
+        """Write all rows of the query to a local file, in its order and in bounded memory; returns their number.
 
-        ``format`` is ``csv``, ``jsonl`` or ``parquet``. The file appears when it is whole.
+        ``format`` is ``csv``, ``jsonl`` or ``parquet``. The file appears when it is complete.
         """
-        return write_file(arrow_batches(self._settings, self._whole(query), cancelled), Path(path), format)
+        return write_file(arrow_batches(self._settings, self._without_cursor(query), cancelled), Path(path), format)
 
     def statement(self, query: AuditLogQuery) -> Statement:
-        """What would be sent for a page, for those who want to see it or to explain it."""
+        """The statement of a page, to be shown or explained."""
         self._check(query)
         position = self._cursors.decode(query.cursor, query) if query.cursor else None
         sources = query.sources or self._backend.reader(query.days, None).sources
         if not sources:
-            raise QueryError(f"no source has rows from {query.from_date} to {query.to_date}: there is nothing to ask")
+            raise QueryError(f"no source has rows from {query.from_date} to {query.to_date}: there is no statement")
         return self._build(query, sources, _span(query, position), position, query.limit + 1)
 
     def _check(self, query: AuditLogQuery) -> None:
         if self._is_closed:
-            raise QueryError("this client is closed: make another one")
+            raise QueryError("this client is closed: create another one")
         query.check(self._limits)
 
-    def _whole(self, query: AuditLogQuery) -> AuditLogQuery:
+    def _without_cursor(self, query: AuditLogQuery) -> AuditLogQuery:
         self._check(query)
         return replace(query, cursor=None, direction=PageDirection.NEXT)
 
     def _read(
         self, query: AuditLogQuery, position: Position | None, reader: Reader, cancelled: threading.Event | None
     ) -> tuple[list[AuditLogItem], QueryStats]:
-        """The rows of a page and one more, if there is, in the order of reading."""
+        """The rows of a page, and the first row beyond it if there is one, in the order of reading."""
         items: list[AuditLogItem] = []
         stats: list[QueryStats] = []
         if reader.sources:
             self._check_length(query, reader.sources)
             for span in self._spans(query, position):
-                wanted = query.limit + 1 - len(items)
-                statement = self._build(query, reader.sources, span, position, wanted)
+                missing = query.limit + 1 - len(items)
+                statement = self._build(query, reader.sources, span, position, missing)
                 result = reader.run(statement, cancelled)
                 items += items_of(result.table)
                 stats.append(result.stats)
@@ -182,7 +184,7 @@ class AuditLogClient:
         return items, add_stats(stats)
 
     def _spans(self, query: AuditLogQuery, position: Position | None) -> Iterator[Span]:
-        """What is to be read, cut into windows in the order of reading."""
+        """The range to be read, cut into the backend's windows, in the order of reading."""
         rest = _span(query, position)
         for window in self._backend.windows:
             size = window // timedelta(milliseconds=1)
@@ -200,10 +202,12 @@ class AuditLogClient:
         self, query: AuditLogQuery, sources: Collection[str], span: Span, position: Position | None, limit: int
     ) -> Statement:
         backend = self._backend
-        return build(query, backend.table, sorted(sources), span, position, limit, backend.longest_text)
+        return build_statement(
+            query, backend.table, sorted(sources), span, position, limit, backend.max_parameter_characters
+        )
 
     def _check_length(self, query: AuditLogQuery, sources: Collection[str]) -> None:
-        """Of the statement and its filters' values; a cursor's row has whatever Id it has."""
+        """Of the statement with its parameters, but without a cursor, whose row may have an Id of any length."""
         statement = self._build(query, sources, _span(query, None), None, query.limit + 1)
         size = len(statement.sql(self._backend.dialect).encode())
         size += sum(len(str(value).encode()) for value in statement.parameters)
@@ -229,15 +233,15 @@ class AuditLogClient:
         )
 
 
-def _need(library: str) -> None:
+def _require(library: str) -> None:
     if find_spec(library) is None:
         raise SettingsError(f"{library} is not installed: pip install 'audit-pipeline[{library}]'")
 
 
 def _span(query: AuditLogQuery, position: Position | None) -> Span:
-    """The query's range, from the cursor on."""
-    whole = Span.of_days(query.from_date, query.to_date)
+    """The time range of the query, from the cursor on."""
+    days = Span.of_days(query.from_date, query.to_date)
     if position is None:
-        return whole
+        return days
     at = position.timestamp_ms
-    return Span(whole.start, at + 1) if reads_descending(query) else Span(at, whole.end)
+    return Span(days.start, at + 1) if reads_descending(query) else Span(at, days.end)

@@ -1,4 +1,4 @@
-"""Which fields changed between Before and After, by their exact texts: ``1.10`` to ``1.1`` is a change."""
+"""The fields that differ between Before and After, by their exact texts: ``1.10`` to ``1.1`` is a change."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ import msgspec
 __all__ = ["Difference", "differences"]
 
 _OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
-#: Objects further inside are compared as a whole.
-_DEPTH: Final = 16
+#: Deeper objects are compared as a whole.
+_MAX_DEPTH: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A field whose value changed; ``before`` and ``after`` are JSON texts, None where the field was not there.
+    """A field whose value changed; ``before`` and ``after`` are JSON texts, None where the field was missing.
 
-    ``path`` names the keys from outside to inside; it is empty where Before or After is no object, which is then
-    compared whole.
+    ``path`` is the keys from the outermost object inwards; it is empty where Before or After is not an object, and both
+    are compared as a whole.
     """
 
     path: tuple[str, ...]
@@ -43,13 +43,13 @@ def _compare(path: tuple[str, ...], before: str | None, after: str | None) -> It
 
 
 def _fields(path: tuple[str, ...], text: str | None) -> Mapping[str, str] | None:
-    """The fields of an object; at the top, one that is not there has none. None for every other value."""
+    """The fields of an object, none for a missing one at the top; None for every other value."""
     if text is None:
         return None if path else {}
-    if len(path) >= _DEPTH or not text.lstrip().startswith("{"):
+    if len(path) >= _MAX_DEPTH or not text.lstrip().startswith("{"):
         return None
     try:
-        found = _OBJECT.decode(text)
-    except (msgspec.DecodeError, RecursionError):  # not JSON of ours, or nested too deep: compared whole
+        fields = _OBJECT.decode(text)
+    except (msgspec.DecodeError, RecursionError):  # not valid JSON, or nested too deeply: compared as a whole
         return None
-    return {key: bytes(value).decode() for key, value in found.items()}
+    return {key: bytes(value).decode() for key, value in fields.items()}

@@ -1,4 +1,4 @@
-"""What is wrong with a query, told before anything is sent."""
+"""Errors of a query itself, raised before anything is sent."""
 
 from audit_pipeline.errors import AuditPipelineError
 
@@ -14,7 +14,7 @@ class InvalidQueryError(AuditPipelineError, ValueError):
 
 
 class CursorError(InvalidQueryError):
-    """A cursor that this client did not make, or that belongs to other filters."""
+    """A cursor that no client with this key created, or that belongs to other filters."""
 
     def __init__(self, problem: str) -> None:
         super().__init__("cursor", problem)

@@ -1,4 +1,4 @@
-"""All rows of a query, straight from the Parquet files, as Arrow or as a file; a day at a time, in bounded memory."""
+"""All rows of a query as Arrow or as a file, read from the Parquet files a day at a time in bounded memory."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -18,14 +18,14 @@ from audit_pipeline.errors import StoreError
 from audit_pipeline.query.backends.duckdb import DuckDBBackend
 from audit_pipeline.query.errors import InvalidQueryError
 from audit_pipeline.query.query import AuditLogQuery
-from audit_pipeline.query.sql import Span, build, reads_descending
+from audit_pipeline.query.sql import Span, build_statement, reads_descending
 from audit_pipeline.settings import QuerySettings
 
 __all__ = ["EXPORT_FORMATS", "EXPORT_SCHEMA", "ExportFormat", "arrow_batches", "write_file"]
 
 ExportFormat = Literal["csv", "jsonl", "parquet"]
 
-#: As in the table, and its partition columns.
+#: The columns of the table, and its partition columns.
 EXPORT_SCHEMA: Final = pa.schema(
     [*ROW_SCHEMA, *(pa.field(name, pa.string(), nullable=False) for name in PARTITION_COLUMNS)]
 )
@@ -39,18 +39,20 @@ def arrow_batches(
     """The rows in the query's order, with :data:`EXPORT_SCHEMA`."""
     backend = DuckDBBackend(settings)
     try:
-        # a row's dt is the date of its Timestamp: days in order, each sorted, are sorted as a whole
+        # a row's dt is the date of its Timestamp: sorted days in order give sorted rows
         for day in sorted(query.days, reverse=reads_descending(query)):
             reader = backend.reader([day], query.sources)
             if reader.sources:
-                statement = build(query, backend.table, reader.sources, Span.of_days(day, day + timedelta(days=1)))
+                statement = build_statement(
+                    query, backend.table, reader.sources, Span.of_days(day, day + timedelta(days=1))
+                )
                 yield from (batch.cast(EXPORT_SCHEMA) for batch in reader.stream(statement, _BATCH_ROWS, cancelled))
     finally:
         backend.close()
 
 
 def write_file(batches: Iterator[pa.RecordBatch], path: Path, format: ExportFormat) -> int:  # noqa: A002
-    """Write the rows to ``path``, which appears when it is whole; how many they are."""
+    """Write the rows to ``path``, which appears when it is complete; returns their number."""
     if format not in _SINKS:
         raise InvalidQueryError("format", f"must be one of {', '.join(EXPORT_FORMATS)}, not {format!r}")
     staged = path.with_name(f".{path.name}.{uuid4().hex}")
@@ -73,7 +75,7 @@ class _Sink(AbstractContextManager["_Sink"], Protocol):
 
 
 def _csv(file: IO[bytes]) -> _Sink:
-    # every text is quoted, so that an empty one is told from NULL, which is not
+    # texts are quoted and NULL is not, which distinguishes it from an empty text
     options = pyarrow.csv.WriteOptions(quoting_style="all_valid")
     sink: _Sink = pyarrow.csv.CSVWriter(file, EXPORT_SCHEMA, write_options=options)
     return sink
@@ -85,7 +87,7 @@ def _parquet(file: IO[bytes]) -> _Sink:
 
 
 class _JsonLines(AbstractContextManager["_JsonLines"]):
-    """One object a row. Before and After are strings that hold their exact JSON texts; times end in ``Z``."""
+    """One object per row. Before and After are strings of their exact JSON texts; times end in ``Z``."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file

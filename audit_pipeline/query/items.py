@@ -1,4 +1,4 @@
-"""What a query gives back: rows as typed items, a page of them, and the story of an entity."""
+"""The results of queries: typed rows, a page of them, and an entry of an entity's history."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class AuditLogItem(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some rows in the query's order. A cursor is None where no row lies in its direction."""
+    """Rows in the query's order. A cursor is None where there is no row in its direction."""
 
     items: Sequence[AuditLogItem]
     next_cursor: str | None
@@ -54,7 +54,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """One change of an entity, or of one of its children, and in which fields After differs from Before."""
+    """One change of an entity or of one of its children, and the fields in which After differs from Before."""
 
     item: AuditLogItem
     is_child: bool
@@ -62,7 +62,7 @@ class HistoryEntry:
 
 
 def items_of(table: pa.Table) -> Iterator[AuditLogItem]:
-    """The rows of a result with the columns :data:`~audit_pipeline.query.sql.COLUMNS`, by place: names vary in case."""
+    """The rows of a result with the columns :data:`~audit_pipeline.query.sql.COLUMNS`, by index: names vary in case."""
     for values in zip(*(column.to_pylist() for column in table.columns), strict=True):
         yield _item(values)
 

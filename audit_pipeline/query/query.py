@@ -1,4 +1,4 @@
-"""The question: which rows of the audit log, in what order, which page; and the limits that it must keep."""
+"""The query: which rows of the audit log, in which order, which page; and the limits that it must keep."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -18,10 +18,10 @@ _LISTS: Final = ("sources", "entity_types", "actions", "actor_types")
 
 @dataclass(frozen=True, slots=True)
 class QueryLimits:
-    """What one query may ask for. ``max_days`` and ``max_limit`` are the seed's; lengths are in characters.
+    """The limits of one query; lengths are in characters.
 
-    A cursor holds a row's Id, which may be as long as an event. ``max_sql_bytes`` is what Athena takes as one statement
-    (its quota for a query string).
+    ``max_cursor_length`` is large because a cursor holds a row's Id, which may be as long as an event.
+    ``max_sql_bytes`` is Athena's quota for a query string.
     """
 
     max_days: int = 7
@@ -34,7 +34,7 @@ class QueryLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditLogQuery:
-    """Rows of the audit log that meet every filter given; a filter that is None lets all pass.
+    """The rows of the audit log that match every filter; a filter of None matches all.
 
     from_date, to_date
         Days of the event's time (UTC), half open: ``to_date`` itself is not part of the range.
@@ -43,15 +43,15 @@ class AuditLogQuery:
     entity_id, entity_types
         The entity itself.
     include_children
-        Also rows whose parent is ``entity_id``. ``entity_types`` then narrows the entity and, where a row tells it, the
-        type of its parent, but never the children's own type.
+        Also rows whose parent is ``entity_id``. ``entity_types`` then filters the type of the entity and, where a row
+        has it, the type of its parent, but not the type of the children.
     actions, actor_name, actor_types, correlation_id, parent_id, channel_code
         Equal to the column, or to one of the values.
     text
-        A part of EntityName, Before or After, to the letter; ``%`` and ``_`` stand for themselves. Before and After are
-        searched as delivered, so a letter that the producer wrote as ``\\u00e9`` is found under that spelling.
+        A substring of EntityName, Before or After, case-sensitive and without wild cards. Before and After are searched
+        as delivered, so a letter that the producer wrote as ``\\u00e9`` is found under that spelling.
     order, limit
-        Rows by (Timestamp, Id, source, EntityIndex), the latest first by default, and how many a page has.
+        By (Timestamp, Id, source, EntityIndex), latest first by default; rows per page.
     cursor, direction
         From an earlier page of the same filters: the page after it, or before it.
     """
@@ -85,18 +85,18 @@ class AuditLogQuery:
         if not isinstance(self.include_children, bool):
             raise InvalidQueryError("include_children", f"must be True or False, not {self.include_children!r}")
         if self.include_children and self.entity_id is None:
-            raise InvalidQueryError("include_children", "needs entity_id: the children of which entity?")
+            raise InvalidQueryError("include_children", "needs entity_id, the parent")
         if isinstance(self.limit, bool) or not isinstance(self.limit, int) or not 1 <= self.limit <= limits.max_limit:
             raise InvalidQueryError("limit", f"must be 1 to {limits.max_limit}, not {self.limit!r}")
         _check_member("order", self.order, Order)
         _check_member("direction", self.direction, PageDirection)
         if self.cursor is None and self.direction == PageDirection.PREVIOUS:
-            raise InvalidQueryError("direction", "'previous' needs a cursor: before which page?")
+            raise InvalidQueryError("direction", "'previous' needs a cursor")
 
     def _check_dates(self, limits: QueryLimits) -> None:
         for name in ("from_date", "to_date"):
             value = getattr(self, name)
-            if not isinstance(value, date) or isinstance(value, datetime):  # whose time would be lost
+            if not isinstance(value, date) or isinstance(value, datetime):  # the time of a datetime would be ignored
                 raise InvalidQueryError(name, f"must be a date, not {value!r}")
         if self.from_date >= self.to_date:
             raise InvalidQueryError("to_date", f"must be after from_date {self.from_date}; it is {self.to_date}")
@@ -106,32 +106,32 @@ class AuditLogQuery:
                 f"must be at most {limits.max_days} days after from_date {self.from_date}; it is {self.to_date}",
             )
 
-    def _check_text(self, name: str, longest: int) -> None:
+    def _check_text(self, name: str, max_length: int) -> None:
         value = getattr(self, name)
         if value is not None:
-            _check_word(name, value, longest)
+            _check_string(name, value, max_length)
 
     def _check_list(self, name: str, limits: QueryLimits) -> None:
         values = getattr(self, name)
         if values is None:
             return
-        # a text is a collection too, of letters
+        # a str is a collection too, of its characters
         if isinstance(values, str) or not isinstance(values, Collection):
-            raise InvalidQueryError(name, f"must be a list of texts, not {values!r}")
-        if not values:  # a list of what someone may see can come out empty, and must not mean all
-            raise InvalidQueryError(name, "must not be empty: None lets all pass")
+            raise InvalidQueryError(name, f"must be a list of strings, not {values!r}")
+        if not values:  # a computed list of allowed values may be empty, which must not match all
+            raise InvalidQueryError(name, "must not be empty: None matches all")
         if len(values) > limits.max_list_length:
             raise InvalidQueryError(name, f"may list {limits.max_list_length} values, not {len(values)}")
         for value in values:
-            _check_word(name, value, limits.max_text_length)
+            _check_string(name, value, limits.max_text_length)
 
     def _check_sources(self) -> None:
         for source in self.sources or ():
             if not re.fullmatch(SOURCE_PATTERN, source, re.ASCII):
-                raise InvalidQueryError("sources", f"must be names that a source can have, not {source!r}")
+                raise InvalidQueryError("sources", f"must be valid names of sources, not {source!r}")
 
     def filters(self) -> Sequence[object]:
-        """What makes two queries ask for the same rows in the same order, whichever page: what a cursor is bound to."""
+        """What a cursor is bound to: all that decides which rows in which order the query matches, the page aside."""
         return [
             sorted(set(map(str, value))) if f.name in _LISTS and value else str(value) if value else None
             for f in fields(self)
@@ -144,13 +144,13 @@ class AuditLogQuery:
         return [self.from_date + timedelta(days=n) for n in range((self.to_date - self.from_date).days)]
 
 
-def _check_word(name: str, value: object, longest: int) -> None:
+def _check_string(name: str, value: object, max_length: int) -> None:
     if not isinstance(value, str):
-        raise InvalidQueryError(name, f"must be a text, not {value!r}")
-    if not 1 <= len(value) <= longest:
-        raise InvalidQueryError(name, f"must have 1 to {longest} characters, not {len(value)}")
+        raise InvalidQueryError(name, f"must be a string, not {value!r}")
+    if not 1 <= len(value) <= max_length:
+        raise InvalidQueryError(name, f"must have 1 to {max_length} characters, not {len(value)}")
     if bad := next((c for c in value if ord(c) < 32 or 127 <= ord(c) < 160 or 0xD800 <= ord(c) < 0xE000), None):
-        raise InvalidQueryError(name, f"holds the control character U+{ord(bad):04X}")
+        raise InvalidQueryError(name, f"contains the control character U+{ord(bad):04X}")
 
 
 def _check_member(name: str, value: object, allowed: type[Order] | type[PageDirection]) -> None:

@@ -1,12 +1,12 @@
-"""From a query to one SELECT: a tree of sqlglot's, so that no input can change its shape, and values as parameters.
+"""From a query to one SELECT: a syntax tree of sqlglot, whose shape no input can change, and values as parameters.
 
-One builder serves DuckDB, Athena and Trino, whose dialects sqlglot writes out of the same tree. Rules that it keeps:
+One builder serves DuckDB, Athena and Trino, for whose dialects sqlglot renders the same tree. Its rules:
 
 - The key is compared as ``ts < X OR (ts = X AND (id < Y OR …))``. A comparison of row values would be shorter, but
-  comes out of sqlglot as one of structs in DuckDB, which is another order.
+  sqlglot renders it for DuckDB as one of structs, which sort in another order.
 - ``dt`` and ``source`` are bounded by plain comparisons, for partition pruning and because Athena's injected projection
-  wants an equality or an IN list; the bounds of ``dt`` narrow as the cursor moves.
-- A text is one parameter. Where an engine takes short ones only, it is cut into pieces, which ``||`` joins again.
+  requires an equality or an IN list; the bounds of ``dt`` narrow as the cursor moves.
+- A text is one parameter. For an engine that limits its length it is split, and joined again by ``||``.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -22,11 +22,11 @@ from audit_pipeline.query.cursor import Position
 from audit_pipeline.query.query import AuditLogQuery
 from audit_pipeline.query.values import Order, PageDirection
 
-__all__ = ["COLUMNS", "Dialect", "Span", "Statement", "build", "reads_descending"]
+__all__ = ["COLUMNS", "Dialect", "Span", "Statement", "build_statement", "reads_descending"]
 
 Dialect = Literal["duckdb", "athena", "trino"]
 
-#: Of every statement, in this order.
+#: The columns of every statement, in this order.
 COLUMNS: Final = (*ROW_SCHEMA.names, *PARTITION_COLUMNS)
 
 _KEY: Final = ("Timestamp", "Id", "source", "EntityIndex")
@@ -62,29 +62,29 @@ class Statement:
         return self.tree.sql(dialect=dialect)
 
 
-def build(
+def build_statement(
     query: AuditLogQuery,
     table: exp.Table,
     sources: Sequence[str],
     span: Span,
     position: Position | None = None,
     limit: int | None = None,
-    longest_text: int | None = None,
+    max_parameter_characters: int | None = None,
 ) -> Statement:
-    """The rows of ``query`` in ``span`` and beyond ``position``, in the order of reading.
+    """The rows of ``query`` in ``span`` and after ``position``, in the order of reading.
 
-    That order is backwards for the page before a cursor. ``sources`` are those to look into, never none of them;
-    ``limit`` is how many rows to read at most, ``longest_text`` how many characters a parameter may have.
+    That order is the reverse of the query's for the page before a cursor. ``sources`` are those to read, at least one;
+    ``limit`` is the maximum number of rows; longer texts than ``max_parameter_characters`` are split.
     """
     descending = reads_descending(query)
-    values = _Parameters(longest_text)
+    values = _Parameters(max_parameter_characters)
     trees = []
     for entity in _entities(query):
         where = [
             *_partitions(span, sources, values),
             *entity(values),
             *_filters(query, values),
-            *([_beyond(position, descending, values)] if position else ()),
+            *([_after(position, descending, values)] if position else ()),
         ]
         trees.append(exp.select(*map(_column, COLUMNS)).from_(table.copy()).where(*where))
     tree = trees[0]
@@ -94,36 +94,36 @@ def build(
     tree = tree.order_by(*(exp.Ordered(this=_column(name), desc=descending, nulls_first=False) for name in _KEY))
     if limit is not None:
         tree = tree.limit(limit)
-    return Statement(tree, values.given, span.days, sources)
+    return Statement(tree, values.bound, span.days, sources)
 
 
 def reads_descending(query: AuditLogQuery) -> bool:
-    """Whether rows are read from the latest on: in the query's order, or against it for a page before a cursor."""
+    """Whether rows are read latest first: in the query's order, or in reverse for a page before a cursor."""
     return (query.order == Order.DESCENDING) == (query.direction == PageDirection.NEXT)
 
 
 class _Parameters:
-    """The values given so far; each method returns what stands for one in the tree."""
+    """The parameters bound so far; each method binds a value and returns its expression."""
 
-    def __init__(self, longest_text: int | None) -> None:
-        self._longest_text = longest_text
-        self.given: list[str | int] = []
+    def __init__(self, max_characters: int | None) -> None:
+        self._max_characters = max_characters
+        self.bound: list[str | int] = []
 
     def integer(self, value: int) -> exp.Expr:
         return self._add(value)
 
     def text(self, value: str) -> exp.Expr:
-        size = self._longest_text
+        size = self._max_characters
         if size is None or len(value) <= size:
             return self._add(value)
         return self._joined([value[i : i + size] for i in range(0, len(value), size)])
 
-    def _joined(self, pieces: Sequence[str]) -> exp.Expr:
-        """By halves: of a thousand pieces in a row, an engine would make a thousand levels."""
-        if len(pieces) == 1:
-            return self._add(pieces[0])
-        half = len(pieces) // 2
-        first, second = self._joined(pieces[:half]), self._joined(pieces[half:])
+    def _joined(self, parts: Sequence[str]) -> exp.Expr:
+        """A balanced tree of ``||``: engines would nest a chain of a thousand parts a thousand levels deep."""
+        if len(parts) == 1:
+            return self._add(parts[0])
+        half = len(parts) // 2
+        first, second = self._joined(parts[:half]), self._joined(parts[half:])
         return exp.paren(exp.DPipe(this=first, expression=second), copy=False)
 
     def timestamp(self, epoch_ms: int) -> exp.Expr:
@@ -138,7 +138,7 @@ class _Parameters:
         return exp.In(this=_column(column), expressions=[self.text(str(value)) for value in values])
 
     def _add(self, value: str | int) -> exp.Expr:
-        self.given.append(value)
+        self.bound.append(value)
         return exp.Placeholder()
 
 
@@ -147,23 +147,23 @@ _Condition = Callable[[_Parameters], list[exp.Expr]]
 
 def _partitions(span: Span, sources: Sequence[str], values: _Parameters) -> list[exp.Expr]:
     days = span.days
-    found = [
+    conditions = [
         exp.GTE(this=_column("dt"), expression=values.text(days[0].isoformat())),
         exp.LTE(this=_column("dt"), expression=values.text(days[-1].isoformat())),
         values.one_of("source", sources),
     ]
     if span.start % DAY_MS:
-        found.append(exp.GTE(this=_column("Timestamp"), expression=values.timestamp(span.start)))
+        conditions.append(exp.GTE(this=_column("Timestamp"), expression=values.timestamp(span.start)))
     if span.end % DAY_MS:
-        found.append(exp.LT(this=_column("Timestamp"), expression=values.timestamp(span.end)))
-    return found
+        conditions.append(exp.LT(this=_column("Timestamp"), expression=values.timestamp(span.end)))
+    return conditions
 
 
 def _filters(query: AuditLogQuery, values: _Parameters) -> list[exp.Expr]:
-    found: list[exp.Expr] = []
+    conditions: list[exp.Expr] = []
     for column, several in (("Action", query.actions), ("ActorType", query.actor_types)):
         if several:
-            found.append(values.one_of(column, several))
+            conditions.append(values.one_of(column, several))
     for column, one in (
         ("ActorName", query.actor_name),
         ("CorrelationId", query.correlation_id),
@@ -171,16 +171,17 @@ def _filters(query: AuditLogQuery, values: _Parameters) -> list[exp.Expr]:
         ("ChannelCode", query.channel_code),
     ):
         if one is not None:
-            found.append(values.equals(column, one))
+            conditions.append(values.equals(column, one))
     if query.text is not None:
-        found.append(exp.or_(*(_contains(column, query.text, values) for column in ("EntityName", "Before", "After"))))
-    return found
+        columns = ("EntityName", "Before", "After")
+        conditions.append(exp.or_(*(_contains(column, query.text, values) for column in columns)))
+    return conditions
 
 
 def _entities(query: AuditLogQuery) -> list[_Condition]:
-    """Conditions on the entity, which no row meets two of.
+    """The conditions on the entity, of which every row meets at most one.
 
-    An entity and its children are two: one condition with OR would keep every engine from using the statistics and
+    The entity and its children are two conditions, joined by UNION ALL: with OR, no engine could use the statistics and
     Bloom filters of either column.
     """
     types, entity_id = query.entity_types, query.entity_id
@@ -191,13 +192,13 @@ def _entities(query: AuditLogQuery) -> list[_Condition]:
         return [values.equals("EntityId", entity_id), *([values.one_of("EntityType", types)] if types else ())]
 
     def child(values: _Parameters) -> list[exp.Expr]:
-        found: list[exp.Expr] = [values.equals("EntityParentId", entity_id)]
+        conditions: list[exp.Expr] = [values.equals("EntityParentId", entity_id)]
         if types:
-            found.append(exp.or_(values.one_of("EntityParentType", types), _is_null("EntityParentType")))
-        other: list[exp.Expr] = [exp.NEQ(this=_column("EntityId"), expression=values.text(entity_id))]
+            conditions.append(exp.or_(values.one_of("EntityParentType", types), _is_null("EntityParentType")))
+        not_itself: list[exp.Expr] = [exp.NEQ(this=_column("EntityId"), expression=values.text(entity_id))]
         if types:
-            other += [_is_null("EntityType"), exp.not_(values.one_of("EntityType", types))]
-        return [*found, exp.or_(*other)]
+            not_itself += [_is_null("EntityType"), exp.not_(values.one_of("EntityType", types))]
+        return [*conditions, exp.or_(*not_itself)]
 
     return [itself, child] if query.include_children else [itself]
 
@@ -207,23 +208,23 @@ def _is_null(column: str) -> exp.Expr:
 
 
 def _contains(column: str, text: str, values: _Parameters) -> exp.Expr:
-    # not LIKE: in a place of its own, a text has no wild cards
-    place = exp.StrPosition(this=_column(column), substr=values.text(text))
-    return exp.GT(this=place, expression=exp.Literal.number(0))
+    # not LIKE, in which the text could hold wild cards
+    index = exp.StrPosition(this=_column(column), substr=values.text(text))
+    return exp.GT(this=index, expression=exp.Literal.number(0))
 
 
-def _beyond(position: Position, descending: bool, values: _Parameters) -> exp.Expr:
-    """Rows after ``position`` in the order of reading; the span bounds their Timestamp plainly."""
-    further = exp.LT if descending else exp.GT
+def _after(position: Position, descending: bool, values: _Parameters) -> exp.Expr:
+    """Rows after ``position`` in the order of reading; the span bounds their Timestamp besides."""
+    after = exp.LT if descending else exp.GT
     texts = values.text
-    # in the order of the text, which is that of the parameters
-    later = further(this=_column("Timestamp"), expression=values.timestamp(position.timestamp_ms))
+    # bound in the order in which the placeholders stand in the statement
+    later = after(this=_column("Timestamp"), expression=values.timestamp(position.timestamp_ms))
     same_time = exp.EQ(this=_column("Timestamp"), expression=values.timestamp(position.timestamp_ms))
-    later_id = further(this=_column("Id"), expression=texts(position.id))
+    later_id = after(this=_column("Id"), expression=texts(position.id))
     same_id = values.equals("Id", position.id)
-    later_source = further(this=_column("source"), expression=texts(position.source))
+    later_source = after(this=_column("source"), expression=texts(position.source))
     same_source = values.equals("source", position.source)
-    later_index = further(this=_column("EntityIndex"), expression=values.integer(position.entity_index))
+    later_index = after(this=_column("EntityIndex"), expression=values.integer(position.entity_index))
     within_source = exp.and_(same_source, later_index)
     within_id = exp.and_(same_id, exp.or_(later_source, within_source))
     return exp.or_(later, exp.and_(same_time, exp.or_(later_id, within_id)))

@@ -1,8 +1,8 @@
-"""Athena's SQL into DuckDB's: only what means the same in both, and only the tables of this database.
+"""Athena's SQL translated into DuckDB's: only what means the same in both, and only the tables of this database.
 
-sqlglot writes the tree in DuckDB's dialect. Where that would give another result than Athena, the tree is changed here,
-or refused with a word on what to write instead: ``tests/query/test_adhoc.py`` holds both engines to the same answers.
-What is not listed here is refused too: no file, setting or function that nobody thought of is within reach.
+sqlglot renders the tree in DuckDB's dialect. Where that would give another result than Athena, the tree is rewritten
+here, or refused with advice on what to write instead; ``tests/query/test_adhoc.py`` compares the two engines. Anything
+that is not listed here is refused too, so that no unforeseen file, setting or function can be reached.
 """
 
 from collections.abc import Callable
@@ -17,10 +17,10 @@ from audit_pipeline.settings import QuerySettings
 
 __all__ = ["JSON_SCALAR", "to_duckdb"]
 
-#: The name under which the connection has Trino's ``json_extract_scalar``; no query can call it by it.
+#: The connection's name for Trino's ``json_extract_scalar``, which no query may call.
 JSON_SCALAR: Final = "audit_json_scalar"
 
-#: Functions that both engines were seen to answer alike.
+#: Functions of which both engines were tested to give the same results.
 _FUNCTIONS: Final = frozenset(
     {
         # logic
@@ -50,7 +50,7 @@ _FUNCTIONS: Final = frozenset(
         *(exp.Flatten, exp.Transform, exp.GenerateSeries, exp.Map, exp.MapKeys, exp.Unnest),
     }
 )
-#: As above, of those that sqlglot does not know.
+#: Further such functions, which sqlglot does not know.
 _OTHER_FUNCTIONS: Final = frozenset({"json_array_length"})
 #: The rest of the language.
 _SYNTAX: Final = frozenset(
@@ -72,14 +72,14 @@ _SYNTAX: Final = frozenset(
 )
 #: What a query may read from.
 _SOURCES: Final = (exp.Table, exp.Subquery, exp.Unnest, exp.Values, exp.Lateral)
-#: Parts of a time that both engines count alike: not the days of the week, of which DuckDB has a Sunday 0.
+#: Parts of a time with the same values in both engines; day_of_week is not one, as Sunday is 0 in DuckDB.
 _EXTRACTED: Final = frozenset({"year", "quarter", "month", "week", "day", "doy", "hour", "minute", "second"})
-#: Athena's name for the catalog that it reads by default, the only one that there is here.
+#: Athena's name for its default catalog, the only one here.
 _CATALOG: Final = "awsdatacatalog"
 
 
 def to_duckdb(tree: exp.Expr, settings: QuerySettings) -> str:
-    """The statement for DuckDB. :class:`InvalidQueryError` where it would not be what Athena makes of ``tree``."""
+    """The statement for DuckDB. :class:`InvalidQueryError` where it could give another result than Athena."""
     tree = annotate_types(tree.copy(), dialect="athena")
     for node in tree.walk():
         _check_known(node)
@@ -87,15 +87,15 @@ def to_duckdb(tree: exp.Expr, settings: QuerySettings) -> str:
             _check_table(node, settings)
         if isinstance(node, exp.From | exp.Join | exp.Lateral):
             _check_source(node.this)
-    for kind, mend in _MENDED.items():
-        # the inner ones first: what is replaced is gone from the tree
-        for found in reversed(list(tree.find_all(kind))):
-            mend(found)
-    # every name in quotes: a bare $$…$$ is a name to sqlglot, and a text to DuckDB
+    for kind, rewrite in _REWRITES.items():
+        # innermost first, as a replaced node is no longer part of the tree
+        for node in reversed(list(tree.find_all(kind))):
+            rewrite(node)
+    # quoted names: a bare $$…$$ is a name to sqlglot, and a text to DuckDB
     return tree.sql(dialect="duckdb", identify=True, comments=False)
 
 
-# -- what it may hold
+# -- what a query may contain
 
 
 def _check_known(node: exp.Expr) -> None:
@@ -106,11 +106,11 @@ def _check_known(node: exp.Expr) -> None:
         return
     if isinstance(node, exp.Struct):
         raise _refuse("ROW(…)", "compare and order by the values one by one")
-    raise InvalidQueryError("sql", f"uses {_name(node)!r}, which DuckDB is not known to answer as Athena does")
+    raise InvalidQueryError("sql", f"uses {_name(node)!r}, which may give another result in DuckDB than in Athena")
 
 
 def _name(node: exp.Expr) -> str:
-    """What a person calls it."""
+    """The name of the construct in SQL, for messages."""
     if isinstance(node, exp.Anonymous):
         return node.name.lower()[:60]
     return node.sql_name().lower() if isinstance(node, exp.Func) else node.key
@@ -128,22 +128,22 @@ def _check_table(table: exp.Table, settings: QuerySettings) -> None:
         or table.catalog.lower() not in ("", _CATALOG)
     ):
         name = ".".join(part.name for part in table.parts)
-        there_are = " and ".join(f"{settings.database}.{name}" for name in known)
-        raise InvalidQueryError("sql", f"reads {name[:60]!r}, and there are only {there_are}")
+        tables = " and ".join(f"{settings.database}.{name}" for name in known)
+        raise InvalidQueryError("sql", f"reads {name[:60]!r}; the only tables are {tables}")
     table.set("catalog", None)
 
 
 def _is_in_scope(table: exp.Table) -> bool:
-    """Whether a WITH around ``table`` gives its name a meaning: inside the WITH itself, an earlier query of it does."""
+    """Whether ``table`` names a query of an enclosing WITH; inside the WITH itself, an earlier query of it."""
     inside: exp.Expr = table
     while (around := inside.parent) is not None:
         if isinstance(around, exp.With):
-            place = inside.index or 0
-            seen = around.expressions[: place + 1 if around.recursive else place]
+            index = inside.index or 0
+            visible = around.expressions[: index + 1 if around.recursive else index]
         else:
             clause = around.args.get("with_")
-            seen = clause.expressions if isinstance(clause, exp.With) and clause is not inside else []
-        if any(query.alias.lower() == table.name.lower() for query in seen):
+            visible = clause.expressions if isinstance(clause, exp.With) and clause is not inside else []
+        if any(query.alias.lower() == table.name.lower() for query in visible):
             return True
         inside = around
     return False
@@ -158,15 +158,15 @@ def _unreadable(source: exp.Expr) -> InvalidQueryError:
     return InvalidQueryError("sql", f"reads from {_name(source)!r}: it may only read tables, queries and UNNEST")
 
 
-# -- what is put otherwise, or refused
+# -- what is rewritten or refused
 
 
 def _refuse(what: str, instead: str) -> InvalidQueryError:
-    return InvalidQueryError("sql", f"holds {what}, which is not the same in DuckDB: {instead}")
+    return InvalidQueryError("sql", f"contains {what}, which is not the same in DuckDB: {instead}")
 
 
 def _keep_date(node: exp.Expr) -> None:
-    """DuckDB makes a timestamp of a date where Athena leaves it one."""
+    """Athena keeps a date a date where DuckDB makes it a timestamp."""
     if isinstance(node, exp.Sub) and node.this.is_type("date") and node.expression.is_type("date"):
         raise _refuse("a date minus a date", "write date_diff('day', …, …)")
     of = node.this if isinstance(node, exp.TimestampTrunc | exp.DateTrunc) else node
@@ -175,7 +175,7 @@ def _keep_date(node: exp.Expr) -> None:
 
 
 def _complete_units(node: exp.DateDiff) -> None:
-    """Athena counts whole days, DuckDB's function of that name the midnights between."""
+    """Athena counts complete units; DuckDB's function of that name counts the boundaries between."""
     unit = exp.Literal.string(node.text("unit").lower())
     node.replace(exp.func("datesub", unit, node.expression.copy(), node.this.copy()))
 
@@ -189,7 +189,7 @@ def _check_substring(node: exp.Substring) -> None:
     start = node.args.get("start")
     if not (isinstance(start, exp.Literal) and start.is_int and int(start.name) > 0):
         raise _refuse(
-            "substr from a place that is no number from 1 on", "write that number, or split or regexp_extract"
+            "substr from a position other than a positive number", "write such a number, or split or regexp_extract"
         )
 
 
@@ -201,11 +201,11 @@ def _none_if_no_match(node: exp.RegexpExtract) -> None:
 def _check_replacement(node: exp.RegexpReplace) -> None:
     new = node.args.get("replacement")
     if new is not None and not (isinstance(new, exp.Literal) and not {"$", "\\"} & set(new.name)):
-        raise _refuse("regexp_replace by more than a plain text", "write one without $ and \\")
+        raise _refuse("regexp_replace with more than plain text", "write a replacement without $ and \\")
 
 
 def _with_null(node: exp.ArgMax | exp.ArgMin) -> None:
-    """DuckDB's skip rows whose value is NULL."""
+    """DuckDB's max_by and min_by skip rows whose value is NULL; Athena's do not."""
     if node.args.get("count") is not None:
         raise _refuse("max_by or min_by with a number of rows", "ORDER BY and LIMIT, or row_number()")
     name = "arg_max_null" if isinstance(node, exp.ArgMax) else "arg_min_null"
@@ -222,12 +222,12 @@ def _check_path(node: exp.JSONExtract) -> None:
 
 
 def _steps(path: exp.Expr) -> list[str | int]:
-    """The keys and places of a JSON path; of those only, and known before the query runs."""
+    """The keys and indexes of a JSON path, which must be constant and hold nothing else."""
     parts = path.expressions if isinstance(path, exp.JSONPath) else []
     steps = [part.this for part in parts[1:] if isinstance(part, exp.JSONPathKey | exp.JSONPathSubscript)]
     is_plain = all(isinstance(step, str) or (isinstance(step, int) and step >= 0) for step in steps)
     if not parts or len(steps) != len(parts) - 1 or not is_plain:
-        raise _refuse("a JSON path that is no plain one", "write it as in '$.lines[0].price'")
+        raise _refuse("a JSON path other than a plain one", "write it as in '$.lines[0].price'")
     return steps
 
 
@@ -239,16 +239,16 @@ def _none_if_no_array(node: exp.Anonymous) -> None:
     node.replace(exp.Case().when(is_array, node.copy(), copy=False))
 
 
-def _mend_cast(node: exp.Cast) -> None:
+def _rewrite_cast(node: exp.Cast) -> None:
     to, value = node.to, node.this
     if to.is_type("json"):
         raise _refuse("a cast to JSON", "write json_parse")
     if to.is_type(*exp.DataType.TEXT_TYPES):
         if isinstance(value, exp.JSONExtract | exp.ParseJSON):
             raise _refuse("JSON cast to varchar", "write json_extract_scalar, or json_format")
-        if isinstance(value, exp.Column) and value.name.lower() == "timestamp":  # Athena writes three digits always
+        if isinstance(value, exp.Column) and value.name.lower() == "timestamp":  # Athena always writes three digits
             node.replace(exp.func("strftime", value.copy(), exp.Literal.string("%Y-%m-%d %H:%M:%S.%g")))
-    if isinstance(value, exp.Literal) and to.is_type("timestamp"):  # with a precision it would be of another type
+    if isinstance(value, exp.Literal) and to.is_type("timestamp"):  # with a precision DuckDB gives it another type
         to.set("expressions", None)
 
 
@@ -262,7 +262,7 @@ def _check_limit(node: exp.LimitOptions) -> None:
         raise _refuse("FETCH FIRST with ties", "write rank() in a query of its own")
 
 
-_MENDED: Final[dict[type[exp.Expr], Callable[..., None]]] = {
+_REWRITES: Final[dict[type[exp.Expr], Callable[..., None]]] = {
     exp.Add: _keep_date,
     exp.Sub: _keep_date,
     exp.DateAdd: _keep_date,
@@ -276,7 +276,7 @@ _MENDED: Final[dict[type[exp.Expr], Callable[..., None]]] = {
     exp.RegexpReplace: _check_replacement,
     exp.ArgMax: _with_null,
     exp.ArgMin: _with_null,
-    exp.Cast: _mend_cast,
+    exp.Cast: _rewrite_cast,
     exp.JSONExtract: _check_path,
     exp.JSONExtractScalar: _exact_scalar,
     exp.Anonymous: _none_if_no_array,

@@ -1,4 +1,4 @@
-"""Words of the contract that a query names and a row holds; others than the contract's are kept as they are."""
+"""The enums of queries and rows. Of actions and types of actors, unknown values are kept as they are."""
 
 from enum import StrEnum
 
@@ -8,14 +8,14 @@ __all__ = ["Action", "ActorType", "Order", "PageDirection"]
 
 
 class Order(StrEnum):
-    """Of the rows by (Timestamp, Id, source, EntityIndex)."""
+    """The order of rows by (Timestamp, Id, source, EntityIndex)."""
 
     ASCENDING = "asc"
     DESCENDING = "desc"
 
 
 class PageDirection(StrEnum):
-    """Which page a cursor asks for: the one after it or the one before it, both in the query's order."""
+    """The page after a cursor or the page before it, both in the query's order."""
 
     NEXT = "next"
     PREVIOUS = "previous"

@@ -1,7 +1,7 @@
-"""Simulated audit traffic: raw hour folders as EventBridge and Firehose would write them, for demos, tests and benches.
+"""Simulated audit traffic: raw hour folders as EventBridge and Firehose write them, for demos, tests and benches.
 
-:func:`simulate` writes them to a store, :func:`raw_objects` yields them. :class:`Shares` says how much goes wrong,
-:class:`Firehose` how the records are buffered.
+:func:`simulate` writes them to a store, :func:`raw_objects` yields them. :class:`Shares` sets how often which fault
+occurs, :class:`Firehose` how the records are buffered.
 """
 
 from audit_pipeline.simulate.firehose import Firehose

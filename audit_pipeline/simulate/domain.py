@@ -1,6 +1,6 @@
-"""The company that is simulated: its services, the entities they own, and what an entity's record looks like.
+"""The simulated company: its services, the entities that they own, and the fields of these.
 
-Everything here is data. Values are kept as JSON text, because the exact text is what an audit log has to preserve.
+Everything here is data. Values are JSON texts, because an audit log has to preserve the exact text.
 """
 
 import json
@@ -10,13 +10,13 @@ from typing import Final
 
 __all__ = ["ACTORS", "CHANNELS", "CHANNEL_ACCOUNTS", "KINDS", "UPDATE", "Action", "EntityKind"]
 
-#: A field of an entity's record: the ``"name":value`` texts that it takes.
+#: A field of an entity: its possible ``"name":value`` texts.
 Field = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What is done to an entity, and which of the states before and after it an event of it carries."""
+    """What is done to an entity, and whether its events have the states before and after."""
 
     name: str
     past: str
@@ -36,9 +36,9 @@ class EntityKind:
     source: str
     weight: int
     first_id: int
-    #: How many there are; unused where there is a parent.
+    #: Number of entities; unused where there is a parent.
     population: int
-    #: The first is shown with the entity itself.
+    #: The first is also a member of ``entity``.
     fields: tuple[Field, ...]
     parent: "EntityKind | None" = None
     #: Actions by their share in per cent: 100 entries.
@@ -217,7 +217,7 @@ _SHIPMENT: Final = EntityKind(
     ),
 )  # fmt: skip
 
-#: Every kind as often as its weight says: 100 entries.
+#: Every kind as often as its weight: 100 entries.
 KINDS: Final = tuple(kind for kind in (_ORDER, _ITEM, _PRODUCT, _STOCK, _USER, _SHIPMENT) for _ in range(kind.weight))
 
 _MAILBOXES: Final = ("jane", "sean.o'brien", "zoe", "ana.maria", "bob", "priya", "emeka", "maeve", "tomás", "li.na")

@@ -1,6 +1,6 @@
 """One domain event as the JSON text that EventBridge delivers.
 
-The text is put together from parts, which is several times faster than building and dumping an object.
+The text is concatenated, which is several times faster than building and dumping an object.
 """
 
 from collections.abc import Callable
@@ -26,9 +26,9 @@ __all__ = ["event_text", "time_text", "uuid4", "with_new_envelope_id"]
 _ENVELOPE_START: Final = '{"version":"0","id":"'
 _ENVELOPE_ID: Final = slice(len(_ENVELOPE_START), len(_ENVELOPE_START) + 36)
 
-#: The popularity of an entity falls with its rank as 1/(rank + 3): Order 500 is in about one of 35 order events.
+#: The probability of an entity falls with its rank as 1/(rank + 3): Order 500 is in about one of 35 order events.
 _RANK_OFFSET: Final = 3
-#: Of the optional fields that are missing, the share that is there as an explicit null.
+#: The share of missing optional fields that are an explicit null.
 _NULL_SHARE: Final = 0.3
 _STANDARD_ACTIONS: Final = frozenset({"Create", "Update", "Delete"})
 _NUMERIC_ID_SHARE: Final = 0.02
@@ -67,7 +67,7 @@ def event_text(
 
 
 def with_new_envelope_id(text: str, rng: Random) -> str:
-    """The event as EventBridge delivers it when its producer sends it again: PutEvents mints another ``id``."""
+    """The event as EventBridge delivers it when its producer sends it again: PutEvents creates another ``id``."""
     return f"{text[: _ENVELOPE_ID.start]}{uuid4(rng)}{text[_ENVELOPE_ID.stop :]}"
 
 
@@ -102,7 +102,7 @@ def _event_time(at: float, draw: Draw) -> str:
 
 
 def _changes(kind: EntityKind, action: Action, draw: Draw, missing_share: float) -> list[str]:
-    """JSON texts of one to four entity changes, 1.29 in the mean; children have one parent."""
+    """JSON texts of one to four entity changes, 1.29 on average; children have one parent."""
     chance = draw()
     count = 1 if chance < 0.8 else 2 if chance < 0.93 else 3 if chance < 0.98 else 4
     rank = _rank(kind.parent or kind, draw)

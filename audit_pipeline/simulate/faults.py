@@ -1,6 +1,6 @@
-"""Events that something went wrong with: what the quarantine is for.
+"""Malformed events, which the pipeline quarantines.
 
-Every fault yields one text that makes one quarantine record, for the reason that :attr:`Fault.reason` names.
+Every fault yields one text that becomes one quarantine record, with the reason :attr:`Fault.reason`.
 """
 
 import json
@@ -18,7 +18,7 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A way in which an event is malformed. ``damage`` takes the text of a well-formed event."""
+    """A way in which an event is malformed. ``damage`` makes its text from that of a well-formed event."""
 
     kind: str
     #: The quarantine's reason (``audit_pipeline.contract.columns.REASONS``).
@@ -27,7 +27,7 @@ class Fault:
 
 
 def conflicting(text: str, rng: Random) -> str:
-    """Another event under the same ``source`` and ``detail.event_id``, as by a producer that re-uses ids."""
+    """Another event with the same ``source`` and ``detail.event_id``, as of a producer that reuses ids."""
 
     def rename(document: Document) -> None:
         entity = document["detail"]["entities"][0]["entity"]
@@ -68,7 +68,7 @@ def _with(field: str, *values: object) -> Callable[[str, Random], str]:
 
 def _cut_off(text: str, rng: Random) -> str:
     end = rng.randrange(len(text) // 5, len(text) - 5)
-    # after one of these, the next record's brace would read on as a value of this text
+    # after one of these characters, the next record would be parsed as a value of this text
     return text[:end].rstrip(":,[ ")
 
 
@@ -77,8 +77,8 @@ def _garbage(_text: str, rng: Random) -> str:
 
 
 def _entity(document: Document) -> Document:
-    found: Document = document["detail"]["entities"][0]
-    return found
+    change: Document = document["detail"]["entities"][0]
+    return change
 
 
 _GARBAGE: Final = (
@@ -100,7 +100,7 @@ _wrong_type: Final = _changing(
     lambda document: _entity(document).update(parent="500"),
 )
 
-#: All faults; an event that is malformed has each with the same probability.
+#: All faults; each is equally probable for a malformed event.
 FAULTS: Final = (
     Fault("cut_off", "not_json", _cut_off),
     Fault("garbage", "not_json", _garbage),

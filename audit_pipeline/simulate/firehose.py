@@ -1,4 +1,4 @@
-"""A Firehose delivery stream to S3: records are buffered, and each buffer becomes one gzip object in an hour folder."""
+"""A delivery stream of Firehose to S3: each buffer of records becomes a gzip object in an hour folder."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,7 +23,7 @@ _GZIP: Final = 31
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One object as Firehose writes it; ``key`` is relative to the raw store."""
+    """One object of Firehose; ``key`` is relative to the raw store."""
 
     key: str
     #: gzip.
@@ -39,8 +39,8 @@ class Delivery:
 class Firehose:
     """Settings of a delivery stream.
 
-    A buffer is delivered after ``buffer_seconds`` or before it exceeds ``buffer_bytes`` (uncompressed), whichever
-    comes first. ``delimiter`` follows every record: nothing by default, a newline with ``AppendDelimiterToRecord``.
+    A buffer is delivered after ``buffer_seconds`` or before it exceeds ``buffer_bytes`` (uncompressed), whichever is
+    first. ``delimiter`` follows every record: nothing by default, a newline with ``AppendDelimiterToRecord``.
     """
 
     stream: str = "audit-logs"
@@ -53,7 +53,7 @@ class Firehose:
             raise SettingsError("buffer_seconds and buffer_bytes must be more than 0")
 
     def deliver(self, records: Iterable[Record], seed: int) -> Iterator[Delivery]:
-        """Packs records, in the order of arrival, into objects. The last buffer comes when a record follows it."""
+        """The objects of these records, given in the order of arrival; each is yielded when the next record follows."""
         buffer: list[Record] = []
         size = 0
         deadline = 0.0
@@ -83,10 +83,10 @@ class Firehose:
 
 
 def restart_after(moment: float, seed: int) -> float:
-    """The next time after ``moment`` at which the stream delivers what it holds, however little (seconds since 1970).
+    """The next time after ``moment`` at which the stream delivers its buffer whatever its size (seconds since 1970).
 
-    It comes once a day, 15 to 45 seconds before midnight (UTC), so that a day's objects do not depend on those of
-    the days before, and an object begun after it reaches over midnight.
+    This happens once a day, 15 to 45 seconds before midnight (UTC), so that a day's objects do not depend on those of
+    the days before; the object that is begun after it extends past midnight.
     """
     day = datetime.fromtimestamp(moment, UTC).date()
     while True:

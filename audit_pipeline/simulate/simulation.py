@@ -23,7 +23,7 @@ _MALFORMED: Final = (*(fault.kind for fault in FAULTS), INCIDENT)
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What lies in the objects."""
+    """What the objects contain."""
 
     objects: int
     #: Firehose records; each is one text.
@@ -32,9 +32,9 @@ class Counts:
     text_bytes: int
     #: Bytes as stored.
     object_bytes: int
-    #: Records that are equal to an event that arrived before, the envelope's ``id`` aside.
+    #: Records that equal an event that arrived before, apart from the envelope's ``id``.
     duplicates: int
-    #: Records of events that happened at least two hours before; repeats do not count.
+    #: Records of events that happened at least two hours before; repeats are not counted.
     late: int
     #: Records with the ``source`` and ``detail.event_id`` of an earlier event, but other content.
     conflicts: int
@@ -45,7 +45,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Simulated:
-    """What a simulation delivered, by delivery day and in all."""
+    """What a simulation delivered, by delivery day and in total."""
 
     days: Mapping[date, Counts]
     total: Counts
@@ -53,7 +53,7 @@ class Simulated:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a simulation is: the hour of the object just written, and all objects and records so far."""
+    """The progress of a simulation: the hour of the last object, and the objects and records so far."""
 
     hour: DeliveryHour
     objects: int
@@ -73,24 +73,24 @@ def simulate(
     incident: Incident | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Simulated:
-    """Writes the hour folders of the delivery days ``first`` to ``last`` (both included, UTC) to ``raw``.
+    """Write the hour folders of the delivery days ``first`` to ``last`` (both included, UTC) to ``raw``.
 
-    ``events_per_day`` are published each day, not counting repeats; the last seconds' worth arrives after midnight,
-    and so belongs to the next delivery day. ``since`` is the day of the very first event (default: ``first``).
+    ``events_per_day`` are published each day, repeats not counted; those of the last seconds arrive after midnight, on
+    the next delivery day. ``since`` is the day of the very first event (default: ``first``).
 
     The same arguments give the same keys and bytes. A day's objects depend on ``since``, but not on ``first`` and
-    ``last``: a later call with the same ``since`` goes on where one ended. ``progress`` is called after every object.
+    ``last``: a later call with the same ``since`` continues an earlier one. ``progress`` is called after every object.
     """
     traffic = Traffic(since=since or first, per_day=events_per_day, seed=seed, shares=shares, incident=incident)
-    days = {first + timedelta(days=n): _Tally() for n in range((last - first).days + 1)}
-    total = _Tally()
+    days = {first + timedelta(days=n): _RunningCounts() for n in range((last - first).days + 1)}
+    total = _RunningCounts()
     for delivery in _deliveries(first, last, traffic, firehose):
         raw.put(delivery.key, delivery.data)
         days[delivery.hour.day].add(delivery)
         total.add(delivery)
         if progress:
             progress(Progress(delivery.hour, total.objects, total.labels.total()))
-    return Simulated({day: tally.counts() for day, tally in days.items()}, total.counts())
+    return Simulated({day: running.counts() for day, running in days.items()}, total.counts())
 
 
 def raw_objects(
@@ -103,13 +103,13 @@ def raw_objects(
     shares: Shares = _SHARES,
     firehose: Firehose = _FIREHOSE,
 ) -> Iterator[tuple[str, bytes]]:
-    """The (key, bytes) of the objects that :func:`simulate` writes, made one at a time, in the order of delivery."""
+    """The (key, bytes) of the objects that :func:`simulate` writes, one at a time, in the order of delivery."""
     traffic = Traffic(since=since or first, per_day=events_per_day, seed=seed, shares=shares)
     return ((delivery.key, delivery.data) for delivery in _deliveries(first, last, traffic, firehose))
 
 
 @dataclass(slots=True)
-class _Tally:
+class _RunningCounts:
     objects: int = 0
     text_bytes: int = 0
     object_bytes: int = 0
@@ -138,10 +138,10 @@ def _deliveries(first: date, last: date, traffic: Traffic, firehose: Firehose) -
     if not traffic.since <= first <= last:
         raise SettingsError(f"the days must be in order: since {traffic.since}, first {first}, last {last}")
     start = midnight(first)
-    # buffers are in step with those of a longer range from the last restart before the first midnight on
-    in_step = restart_after(start - 60, traffic.seed)
+    # from the last restart before the first midnight on, buffers are the same as in a longer range
+    synchronized = restart_after(start - 60, traffic.seed)
     arrivals = traffic.arrivals(start - (LONGEST_REPEAT_HOURS + 1) * 3600)
-    for delivery in firehose.deliver(dropwhile(lambda record: record.arrival < in_step, arrivals), traffic.seed):
+    for delivery in firehose.deliver(dropwhile(lambda record: record.arrival < synchronized, arrivals), traffic.seed):
         if delivery.hour.day > last:
             return
         if delivery.hour.day >= first:

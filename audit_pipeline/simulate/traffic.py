@@ -1,6 +1,6 @@
-"""What reaches Firehose, and when: publication through the day, delays, late events, duplicates and malformed events.
+"""The records that reach Firehose: the traffic of the day, delays, late events, duplicates and malformed events.
 
-Every slot of ten minutes has its own random generator, so that its events do not depend on where a simulation begins.
+Every slot of ten minutes has its own random generator, so that its events do not depend on where a simulation starts.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from audit_pipeline.simulate.faults import FAULTS, conflicting, detail_as_text
 
 __all__ = ["INCIDENT", "LONGEST_REPEAT_HOURS", "Incident", "Record", "Shares", "Traffic", "midnight"]
 
-#: Relative traffic of the 24 hours (UTC) of a company that works in Europe and sells everywhere.
+#: Relative traffic of the 24 hours (UTC), of a company in Europe that sells worldwide.
 _BY_HOUR: Final = (20, 16, 14, 13, 14, 18, 28, 46, 68, 84, 92, 96, 90, 92, 95, 94, 88, 76, 64, 56, 50, 44, 36, 27)
 _CUMULATIVE: Final = tuple(accumulate(_BY_HOUR, initial=0))
 
@@ -29,20 +29,20 @@ _LONGEST_USUAL_DELAY: Final = 30.0
 _LONGEST_DELAY: Final = 45 * 60
 _SHORTEST_LATENESS: Final = 2 * _HOUR
 _LONGEST_LATENESS: Final = 7 * 24 * _HOUR
-#: How long after an event its duplicate arrives at the latest.
+#: The latest that a duplicate arrives after its event.
 LONGEST_REPEAT_HOURS: Final = 6
 #: The label of what is published during an incident.
 INCIDENT: Final = "detail_as_text"
-#: More, and malformed records could not be kept apart.
+#: With more, malformed records could not be separated.
 _MOST_MALFORMED: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shares:
-    """What share of the events (0 to 1) something happens to; an event has at most one of the first four.
+    """The shares (0 to 1) of events with a fault; an event has at most one of the first four.
 
-    ``duplicate``: arrives a second time; half of them byte for byte (Firehose and EventBridge deliver at least once),
-    half under another envelope ``id`` (the producer sent again); seconds to 6 hours later, over midnight too.
+    ``duplicate``: arrives a second time; half of them equal byte for byte (Firehose and EventBridge deliver at least
+    once), half with another envelope ``id`` (the producer sent it again); seconds to 6 hours later, also past midnight.
     ``late``: happened 2 hours to 7 days before it arrives.
     ``malformed``: see :mod:`audit_pipeline.simulate.faults`; at most 0.25.
     ``conflict``: is followed by another event with the same ``detail.event_id`` and other content.
@@ -64,11 +64,11 @@ class Shares:
     def __post_init__(self) -> None:
         for field in fields(self):
             if not 0 <= getattr(self, field.name) <= 1:
-                raise SettingsError(f"the share {field.name} must lie between 0 and 1")
+                raise SettingsError(f"the share {field.name} must be between 0 and 1")
         if self.malformed > _MOST_MALFORMED:
             raise SettingsError(f"the share malformed must be at most {_MOST_MALFORMED}")
         if self.duplicate + self.late + self.malformed + self.conflict > 1:
-            raise SettingsError("the shares duplicate, late, malformed and conflict exceed 1 together")
+            raise SettingsError("the sum of the shares duplicate, late, malformed and conflict must be at most 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +96,7 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
-    """The events of all times since ``since``. ``per_day`` are the events that are published a day, repeats aside."""
+    """All events since ``since``. ``per_day`` is the number of events published per day, repeats not counted."""
 
     since: date
     per_day: int
@@ -106,31 +106,31 @@ class Traffic:
 
     def __post_init__(self) -> None:
         if self.per_day < 1:
-            raise SettingsError("at least one event a day must be simulated")
+            raise SettingsError("events_per_day must be at least 1")
 
     def arrivals(self, start: float) -> Iterator[Record]:
-        """Records in the order of arrival, without end, from events published from ``start`` on.
+        """An endless iterator of the records of events published from ``start`` on, in the order of arrival.
 
-        ``start`` is a full hour, in seconds since 1970. In the first :data:`LONGEST_REPEAT_HOURS` and 45 minutes, what
-        was published earlier and arrives then is missing. In memory are the moments of a slot and what is under way.
+        ``start`` is a full hour, in seconds since 1970. In the first :data:`LONGEST_REPEAT_HOURS` and 45 minutes,
+        records of events that were published before are missing. Memory holds one slot and the records in transit.
         """
-        return _malformed_apart(self._merged(start))
+        return _separate_malformed(self._merged(start))
 
     def _merged(self, start: float) -> Iterator[Record]:
-        under_way: list[Record] = []
+        in_transit: list[Record] = []
         for slot in count(int(max(start, midnight(self.since))), _SLOT):
             for record, repeat in self._published(slot):
                 if repeat:
-                    heappush(under_way, repeat)
+                    heappush(in_transit, repeat)
                 if record.arrival >= slot + _SLOT:  # records of the next slot may arrive before this one
-                    heappush(under_way, record)
+                    heappush(in_transit, record)
                     continue
-                while under_way and under_way[0] < record:
-                    yield heappop(under_way)
+                while in_transit and in_transit[0] < record:
+                    yield heappop(in_transit)
                 yield record
 
     def _published(self, slot: int) -> Iterator[tuple[Record, Record | None]]:
-        """The slot's events in the order of arrival, each with its repeat."""
+        """The events of a slot in the order of arrival, each with its repeat."""
         rng = Random(f"{self.seed}/{slot}")
         moments = []
         for _ in range(self._events_in(slot // _SLOT % (24 * _SLOTS_AN_HOUR))):
@@ -165,7 +165,7 @@ class Traffic:
         return Record(arrival, text.encode(), label), None
 
     def _fate(self, rng: Random, at: float) -> tuple[str, float]:
-        """What happens to an event that would happen ``at``, and when it happens then."""
+        """The label of an event that is to happen ``at``, and the time when it happens."""
         chance = rng.random()
         if (chance := chance - self.shares.late) < 0:
             past = at - midnight(self.since)
@@ -180,12 +180,12 @@ class Traffic:
 
 
 def midnight(day: date) -> float:
-    """Seconds since 1970 at which the day begins (UTC)."""
+    """The start of the day (UTC) in seconds since 1970."""
     return datetime.combine(day, time(), UTC).timestamp()
 
 
 def _published_before(slot_of_day: int, per_day: int) -> int:
-    """Events that a day has seen when a slot begins."""
+    """Events of a day before the start of a slot."""
     hour, slot = divmod(slot_of_day, _SLOTS_AN_HOUR)
     within = _BY_HOUR[hour] * slot if slot else 0  # the day's end is hour 24, slot 0
     return per_day * (_CUMULATIVE[hour] * _SLOTS_AN_HOUR + within) // (_CUMULATIVE[-1] * _SLOTS_AN_HOUR)
@@ -214,10 +214,10 @@ def _log_uniform(rng: Random, low: float, high: float) -> float:
     return exp(rng.uniform(log(low), log(high)))
 
 
-def _malformed_apart(records: Iterator[Record]) -> Iterator[Record]:
-    """Holds a malformed record back that would follow another one directly.
+def _separate_malformed(records: Iterator[Record]) -> Iterator[Record]:
+    """The records, with malformed ones delayed so that none directly follows another.
 
-    Two broken texts in a row are one to every reader, and what is counted here should be found there.
+    A reader would take two broken texts in a row for one, and could not find as many as are counted here.
     """
     kinds = {fault.kind for fault in FAULTS}
     held: list[Record] = []

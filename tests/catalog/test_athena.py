@@ -1,4 +1,4 @@
-"""Our client of Athena against the stand-in for its API: results, limits, failures and cancelling."""
+"""The client of Athena against the stand-in for its API: results, limits, failures and cancelling."""
 
 import _thread
 import logging
@@ -24,7 +24,7 @@ ROWS = 2500
 
 
 class Fixed(Engine):
-    """Answers whatever it is asked with the same."""
+    """Gives the same answer to every query."""
 
     def __init__(self, columns: Sequence[Column], *rows: Sequence[str | None], scanned: int = 0) -> None:
         self.answer = Answer(columns, rows, scanned)
@@ -68,8 +68,8 @@ def only_query_of(server: AthenaServer) -> str:
     return next(iter(server._executions))
 
 
-def when_looked_at(server: AthenaServer, act: Callable[[], object]) -> None:
-    """Act as soon as the client has asked for the state of its query."""
+def when_polled(server: AthenaServer, act: Callable[[], object]) -> None:
+    """Act once the client has polled its query."""
 
     def wait() -> None:
         deadline = time.monotonic() + 30
@@ -83,7 +83,7 @@ def when_looked_at(server: AthenaServer, act: Callable[[], object]) -> None:
 # -- results
 
 
-def test_all_rows_of_all_pages_come_in_order_with_null_told_from_an_empty_text(server: AthenaServer) -> None:
+def test_all_rows_of_all_pages_come_in_order_and_null_is_not_an_empty_text(server: AthenaServer) -> None:
     table = client_of(server).run("SELECT n, t FROM numbers ORDER BY n").table
     texts = [None if i % 3 == 0 else "" if i % 3 == 1 else f"t{i}" for i in range(ROWS)]
     assert table.to_pydict() == {"n": list(range(ROWS)), "t": texts}
@@ -91,7 +91,7 @@ def test_all_rows_of_all_pages_come_in_order_with_null_told_from_an_empty_text(s
 
 
 @pytest.mark.parametrize("rows", [0, 1, 999, 1000, 1001])
-def test_the_header_is_no_row_wherever_a_page_ends(server: AthenaServer, rows: int) -> None:
+def test_the_header_is_not_a_row_wherever_a_page_ends(server: AthenaServer, rows: int) -> None:
     table = client_of(server).run(f"SELECT n FROM numbers WHERE n < {rows} ORDER BY n").table
     assert table.column("n").to_pylist() == list(range(rows))
     assert table.schema == pa.schema([("n", pa.int32())])
@@ -184,7 +184,7 @@ def test_a_statement_that_athena_would_refuse_for_its_length_is_not_sent(server:
 # -- cost
 
 
-def test_a_query_tells_its_id_time_bytes_and_price(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_query_reports_its_id_time_bytes_and_price(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "audit_pipeline.catalog.athena")
     with AthenaServer(Fixed([Column("x", "integer")], ["1"], scanned=3 << 30)) as server:
         server.seconds_running = 0.2
@@ -212,7 +212,7 @@ def test_the_price_is_five_dollars_a_terabyte_and_ten_megabytes_at_least(scanned
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "TooManyRequestsException"])
 @pytest.mark.parametrize("operation", ["StartQueryExecution", "GetQueryExecution", "GetQueryResults"])
-def test_a_throttled_request_is_tried_again(server: AthenaServer, operation: str, code: str) -> None:
+def test_a_throttled_request_is_retried(server: AthenaServer, operation: str, code: str) -> None:
     server.throttle(operation, times=2, code=code)
     assert client_of(server).run(SQL, [2, "x"]).table.num_rows == 1
     assert server.operations().count("StartQueryExecution") == (3 if operation == "StartQueryExecution" else 1)
@@ -235,7 +235,7 @@ def test_throttling_without_end_is_one_clear_error(server: AthenaServer, monkeyp
         client_of(server).run(SQL, [2, "x"])
 
 
-def test_a_query_that_fails_tells_athenas_reason_and_its_id(server: AthenaServer) -> None:
+def test_a_query_that_fails_reports_athenas_reason_and_its_id(server: AthenaServer) -> None:
     server.fail_next("HIVE_BAD_DATA: Malformed Parquet file.\n  at line 2")
     with pytest.raises(QueryError, match=r"HIVE_BAD_DATA: Malformed Parquet file\. at line 2$") as failure:
         client_of(server).run("SELECT n FROM numbers")
@@ -252,14 +252,14 @@ def test_a_statement_that_athena_refuses_is_one_line(server: AthenaServer) -> No
 def test_a_server_that_does_not_answer_is_one_line(server: AthenaServer) -> None:
     client = client_of(server)
     server.__exit__()
-    with pytest.raises(QueryError, match="Athena cannot be asked: ") as failure:
+    with pytest.raises(QueryError, match="cannot reach Athena: ") as failure:
         client.run("SELECT 1")
     assert "\n" not in str(failure.value)
     server.__enter__()
 
 
 @pytest.mark.parametrize(
-    ("missing", "told"),
+    ("missing", "message"),
     [
         ({"AWS_REGION": None, "AWS_DEFAULT_REGION": None}, "region"),
         ({"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}, "credentials"),
@@ -268,13 +268,13 @@ def test_a_server_that_does_not_answer_is_one_line(server: AthenaServer) -> None
     ],
 )
 def test_a_missing_region_or_key_is_a_wrong_setting(
-    missing: dict[str, str | None], told: str, server: AthenaServer, monkeypatch: pytest.MonkeyPatch
+    missing: dict[str, str | None], message: str, server: AthenaServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in (
         server.environment() | {"AWS_CONFIG_FILE": "/none", "AWS_SHARED_CREDENTIALS_FILE": "/none"} | missing
     ).items():
         monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
-    with pytest.raises(SettingsError, match=told) as failure:
+    with pytest.raises(SettingsError, match=message) as failure:
         athena_of(QuerySettings(lake_url="s3://bucket/lake", query_backend="athena")).run("SELECT 1")
     assert "\n" not in str(failure.value)
 
@@ -293,7 +293,7 @@ def test_the_region_of_the_store_is_athenas_too(server: AthenaServer, monkeypatc
 def test_a_query_whose_caller_cancels_is_stopped_in_athena(server: AthenaServer) -> None:
     server.hold()
     cancelled = threading.Event()
-    when_looked_at(server, cancelled.set)
+    when_polled(server, cancelled.set)
     with pytest.raises(QueryCancelledError, match="by its caller"):
         client_of(server).run("SELECT n FROM numbers", cancelled=cancelled)
     assert server.wait_for(only_query_of(server)) == "CANCELLED"
@@ -319,7 +319,7 @@ def test_cancelling_does_not_wait_for_throttling_to_end(server: AthenaServer) ->
 
 def test_an_interrupt_stops_the_query_in_athena_and_goes_on(server: AthenaServer) -> None:
     server.hold()
-    when_looked_at(server, _thread.interrupt_main)
+    when_polled(server, _thread.interrupt_main)
     with pytest.raises(KeyboardInterrupt):
         client_of(server).run("SELECT n FROM numbers")
     assert server.wait_for(only_query_of(server)) == "CANCELLED"
@@ -330,21 +330,21 @@ def test_an_interrupt_goes_on_though_the_query_cannot_be_stopped(
 ) -> None:
     server.hold()
     server.refuse("StopQueryExecution", 1, "AccessDeniedException")
-    when_looked_at(server, _thread.interrupt_main)
+    when_polled(server, _thread.interrupt_main)
     with pytest.raises(KeyboardInterrupt):
         client_of(server).run("SELECT n FROM numbers")
-    assert f"Athena query {only_query_of(server)} may go on: " in caplog.text
+    assert f"Athena query {only_query_of(server)} may still be running: " in caplog.text
 
 
-def test_a_query_that_somebody_stops_in_athena_is_told_as_cancelled(server: AthenaServer) -> None:
+def test_a_query_that_somebody_stops_in_athena_is_reported_as_cancelled(server: AthenaServer) -> None:
     server.hold()
     stopper = server.client()
-    when_looked_at(server, lambda: stopper.stop_query_execution(QueryExecutionId=only_query_of(server)))
+    when_polled(server, lambda: stopper.stop_query_execution(QueryExecutionId=only_query_of(server)))
     with pytest.raises(QueryCancelledError, match="was cancelled in Athena: Query cancelled by user"):
         client_of(server).run("SELECT n FROM numbers")
 
 
-def test_a_long_query_is_looked_at_ever_more_seldom(server: AthenaServer) -> None:
+def test_a_long_query_is_polled_less_and_less_often(server: AthenaServer) -> None:
     server.seconds_running = 3
     client_of(server).run("SELECT count(*) FROM numbers")
     assert 4 <= server.operations().count("GetQueryExecution") <= 12
@@ -354,10 +354,10 @@ def test_one_client_serves_several_threads(server: AthenaServer) -> None:
     client = client_of(server)
     found: dict[int, Any] = {}
 
-    def ask(number: int) -> None:
+    def query(number: int) -> None:
         found[number] = client.run("SELECT n FROM numbers WHERE n = ?", [number]).table.to_pylist()
 
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
+    threads = [threading.Thread(target=query, args=(number,)) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -1,6 +1,6 @@
 """The table in Athena, from its definition in Glue to the proof that a day can be queried.
 
-Fast tests ask the stand-in for Athena about a lake in a folder; slow ones have the lake in a real S3 server and the
+Fast tests query the stand-in for Athena over a lake in a folder; slow ones have the lake in a real S3 server and the
 table in moto's Glue, and let DuckDB or a real Trino read just what that table points to.
 """
 
@@ -20,11 +20,11 @@ from typing import Any, Final
 
 import pytest
 
-from audit_pipeline.catalog import DayInTable, day, open_table
+from audit_pipeline.catalog import DayInTable, lookup, open_table
 from audit_pipeline.catalog.athena import Athena
 from audit_pipeline.catalog.athena_table import AthenaTable
-from audit_pipeline.catalog.day import look_up_day
 from audit_pipeline.catalog.duckdb import DuckDBTable
+from audit_pipeline.catalog.lookup import look_up_day
 from audit_pipeline.catalog.results import Result
 from audit_pipeline.catalog.trino import Trino, parse_trino_url
 from audit_pipeline.catalog.trino_table import TrinoTable
@@ -60,26 +60,26 @@ def expected(manifest: Manifest, manifests: Sequence[Manifest]) -> tuple[int, in
 # -- a lake in a folder
 
 
-class Asked:
-    """An :class:`Athena` that keeps what it was asked."""
+class RecordingServer:
+    """An :class:`Athena` that records the statements that it runs, with their parameters."""
 
     def __init__(self, athena: Athena) -> None:
         self._athena = athena
-        self.asked: list[tuple[str, list[str | int]]] = []
+        self.statements: list[tuple[str, list[str | int]]] = []
 
     def run(self, sql: str, parameters: Sequence[str | int] = ()) -> Result:
-        self.asked.append((sql, list(parameters)))
+        self.statements.append((sql, list(parameters)))
         return self._athena.run(sql, parameters)
 
 
 @contextmanager
-def asking(lake: Lake) -> Iterator[Asked]:
+def recording(lake: Lake) -> Iterator[RecordingServer]:
     with AthenaServer(engine_over_folder(lake.path)) as server:
-        yield Asked(Athena(database=DATABASE, workgroup="primary", output_url=None, client=server.client()))
+        yield RecordingServer(Athena(database=DATABASE, workgroup="primary", output_url=None, client=server.client()))
 
 
-def look_up(asked: Asked, lake: Lake, manifest: Manifest) -> DayInTable:
-    return look_up_day(asked, DATABASE, "auditlog", open_store(str(lake.path)), manifest)
+def look_up(server: RecordingServer, lake: Lake, manifest: Manifest) -> DayInTable:
+    return look_up_day(server, DATABASE, "auditlog", open_store(str(lake.path)), manifest)
 
 
 @pytest.fixture
@@ -92,9 +92,9 @@ def examples(lake: Lake) -> tuple[Lake, list[Manifest]]:
 def test_each_day_is_found_as_duckdb_finds_it(examples: tuple[Lake, list[Manifest]]) -> None:
     lake, manifests = examples
     duckdb = DuckDBTable(QuerySettings(lake_url=str(lake.path)))
-    with asking(lake) as asked:
+    with recording(lake) as server:
         for manifest in manifests:
-            found = look_up(asked, lake, manifest)
+            found = look_up(server, lake, manifest)
             assert without_stats(found) == without_stats(duckdb.look_up(manifest))
             assert (found.rows_owned, found.rows_of_date) == expected(manifest, manifests)
             assert found.rows_owned > 0
@@ -108,9 +108,9 @@ def test_rows_of_other_owners_count_for_the_date_and_not_for_the_partition(lake:
     first, second = lake.run(DAY1), lake.run(DAY2)
     stray = lake.path / "auditlog_parquet/dt=2026-05-01/source=shop"
     (stray / "2026-05-01-copy.parquet").write_bytes((stray / "2026-05-01.parquet").read_bytes())
-    with asking(lake) as asked:
-        assert without_stats(look_up(asked, lake, first)) == (1, 3, {10: 3})
-        assert without_stats(look_up(asked, lake, second)) == (2, 1, {3: 1})
+    with recording(lake) as server:
+        assert without_stats(look_up(server, lake, first)) == (1, 3, {10: 3})
+        assert without_stats(look_up(server, lake, second)) == (2, 1, {3: 1})
 
 
 def test_a_file_of_several_parts_belongs_to_its_partition(lake: Lake) -> None:
@@ -118,15 +118,15 @@ def test_a_file_of_several_parts_belongs_to_its_partition(lake: Lake) -> None:
     manifest = lake.run()
     folder = lake.path / "auditlog_parquet/dt=2026-05-01/source=shop"
     (folder / "2026-05-01.parquet").rename(folder / "2026-05-01-00000.parquet")
-    with asking(lake) as asked:
-        assert look_up(asked, lake, manifest).rows_owned == 1
+    with recording(lake) as server:
+        assert look_up(server, lake, manifest).rows_owned == 1
 
 
-def test_a_day_without_files_is_not_asked_for(lake: Lake) -> None:
+def test_a_day_without_files_is_not_queried(lake: Lake) -> None:
     manifest = lake.run()
-    with asking(lake) as asked:
-        found = look_up(asked, lake, manifest)
-    assert (found, asked.asked) == (DayInTable(0, 0, {}), [])
+    with recording(lake) as server:
+        found = look_up(server, lake, manifest)
+    assert (found, server.statements) == (DayInTable(0, 0, {}), [])
 
 
 def test_only_sources_that_matter_are_named_and_all_values_are_parameters(lake: Lake) -> None:
@@ -134,36 +134,36 @@ def test_only_sources_that_matter_are_named_and_all_values_are_parameters(lake: 
     lake.write(key(DAY2), event("late", source="shop") + event("x", time="2026-05-02T03:00:00Z", source="unrelated"))
     lake.run(DAY1)
     manifest = lake.run(DAY2)
-    with asking(lake) as asked:
-        look_up(asked, lake, manifest)
-    ((sql, parameters),) = asked.asked
+    with recording(lake) as server:
+        look_up(server, lake, manifest)
+    ((sql, parameters),) = server.statements
     assert parameters == ["2026-05-01", "2026-05-02", "shop", "unrelated"]
     assert sql.count("?") == 4
     assert not any(str(value) in sql for value in parameters)
 
 
-def test_many_sources_are_asked_for_in_several_statements(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(day, "_ROOM_BYTES", 100)
+def test_many_sources_are_queried_in_several_statements(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookup, "_MAX_SOURCES_BYTES", 100)
     sources = [f"service-number-{number:02}" for number in range(10)]
     lake.write(key(DAY1), "".join(event(f"e-{source}", source=source) for source in sources))
     manifest = lake.run()
-    with asking(lake) as asked:
-        found = look_up(asked, lake, manifest)
+    with recording(lake) as server:
+        found = look_up(server, lake, manifest)
     assert (found.rows_owned, found.rows_by_hour) == (10, {10: 10})
-    assert [source for _, parameters in asked.asked for source in parameters[1:]] == sources
-    assert all(sum(len(f"'{source}', ?, ") for source in parameters[1:]) <= 100 for _, parameters in asked.asked)
-    assert len(asked.asked) > 1
+    assert [source for _, parameters in server.statements for source in parameters[1:]] == sources
+    assert all(sum(len(f"'{source}', ?, ") for source in parameters[1:]) <= 100 for _, parameters in server.statements)
+    assert len(server.statements) > 1
     assert found.stats is not None
-    assert found.stats.cost_usd == pytest.approx(len(asked.asked) * 10 * 5 / (1 << 20))
-    assert len(set(str(found.stats.query_id).split(", "))) == len(asked.asked)
+    assert found.stats.cost_usd == pytest.approx(len(server.statements) * 10 * 5 / (1 << 20))
+    assert len(set(str(found.stats.query_id).split(", "))) == len(server.statements)
 
 
 def test_ten_thousand_sources_of_the_longest_names_fit_into_what_athena_takes() -> None:
     sources = [f"{number:0256}" for number in range(10_000)]
-    batches = list(day._batches(sources))
+    batches = list(lookup._batches(sources))
     assert [source for batch in batches for source in batch] == sources
     for batch in batches:
-        sql = day._statement("d" * 128, "t" * 128, 400, len(batch))
+        sql = lookup._statement("d" * 128, "t" * 128, 400, len(batch))
         assert len(sql.encode()) + sum(len(f"'{source}', ") for source in batch) + 400 * 14 < 262_144
 
 
@@ -189,7 +189,7 @@ except SettingsError as error:
 
 
 @pytest.mark.parametrize(
-    ("backend", "missing", "told"),
+    ("backend", "missing", "output"),
     [
         ("duckdb", ["boto3", "botocore", "trino", "requests"], "DuckDBTable"),
         ("athena", ["duckdb", "trino"], "AthenaTable"),
@@ -198,7 +198,7 @@ except SettingsError as error:
     ],
 )
 def test_only_the_libraries_of_the_backend_are_needed(
-    tmp_path: Path, backend: str, missing: list[str], told: str
+    tmp_path: Path, backend: str, missing: list[str], output: str
 ) -> None:
     settings = {
         "raw_url": "s3://b/raw",
@@ -214,14 +214,14 @@ def test_only_the_libraries_of_the_backend_are_needed(
         text=True,
         check=False,
     )
-    assert (run.stdout, run.stderr) == (f"{told}\n", "")
+    assert (run.stdout, run.stderr) == (f"{output}\n", "")
 
 
 # -- Trino's address
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "message"),
     [
         (None, "is not set"),
         ("", "is not set"),
@@ -231,12 +231,12 @@ def test_only_the_libraries_of_the_backend_are_needed(
         ("https://me@trino.example.com/hive/schema", "needs a user"),
         ("https://me@trino.example.com/hive?x=1", "needs a user"),
         ("ftp://me@trino.example.com/hive", "needs a user"),
-        ("https://me:s3cret@trino.example.com:port/hive", "is no URL"),
-        ("http://me:s3cret@trino.example.com/hive", "https:// only"),
+        ("https://me:s3cret@trino.example.com:port/hive", "is not a URL"),
+        ("http://me:s3cret@trino.example.com/hive", "needs https://"),
     ],
 )
-def test_a_wrong_address_of_trino_is_told_without_its_password(url: str | None, told: str) -> None:
-    with pytest.raises(SettingsError, match=f"AUDIT_TRINO_URL.*{told}") as failure:
+def test_a_wrong_address_of_trino_is_reported_without_its_password(url: str | None, message: str) -> None:
+    with pytest.raises(SettingsError, match=f"AUDIT_TRINO_URL.*{message}") as failure:
         parse_trino_url(url)
     assert "s3cret" not in str(failure.value)
 
@@ -249,7 +249,7 @@ def test_an_address_of_trino_may_hold_escaped_characters_and_never_shows_its_pas
 
 
 def test_a_trino_that_is_not_there_is_one_line() -> None:
-    with pytest.raises(QueryError, match="Trino cannot be asked: ") as failure:
+    with pytest.raises(QueryError, match="cannot reach Trino: ") as failure:
         Trino(parse_trino_url("http://me@127.0.0.1:9/hive"), schema=DATABASE).run("SELECT 1")
     assert "\n" not in str(failure.value)
 
@@ -362,7 +362,7 @@ def test_a_dagster_run_leaves_a_table_of_another_version_as_it_is(
     glue.client.update_table(DatabaseName=athena[1], TableInput=given)
     result = instance.run(DAYS[0], assets=[TABLE])
     assert not result.success
-    assert "of_tomorrow is not known to this version" in failure_text(result)
+    assert "of_tomorrow is unknown to this version" in failure_text(result)
 
 
 @pytest.mark.slow
@@ -529,16 +529,16 @@ def test_trino_adds_new_columns_and_refuses_what_would_lose_one_or_move_the_proj
     assert trino.rows(f"DESCRIBE {name}")[-3][:2] == ["entityindex", "integer"]
     with pytest.raises(TableMismatchError, match=r"projection\.dt\.range is '2026-05-01,NOW', not '2024-01-01,NOW'"):
         TrinoTable(changed(on_trino, start_date=date(2024, 1, 1))).define()
-    with pytest.raises(TableMismatchError, match="it shows the files of"):
+    with pytest.raises(TableMismatchError, match="it reads the files of"):
         TrinoTable(changed(on_trino, lake_url=f"{on_trino.lake_url}/other")).define()
     trino.rows(f"ALTER TABLE {name} ADD COLUMN mine varchar")
-    with pytest.raises(TableMismatchError, match="its column mine is not known"):
+    with pytest.raises(TableMismatchError, match="its column mine is unknown"):
         table.define()
 
 
 def when_running(trino: TrinoServer, name: str, act: Callable[[str], object]) -> None:
-    """Act as soon as the query that gives its column this name runs; it is told the query's id."""
-    question = (
+    """Act, with its id, on the query that gives its column this name, as soon as it runs."""
+    sql = (
         "SELECT query_id FROM system.runtime.queries "
         f"WHERE state = 'RUNNING' AND query LIKE 'SELECT count(*) AS {name} %'"
     )
@@ -547,7 +547,7 @@ def when_running(trino: TrinoServer, name: str, act: Callable[[str], object]) ->
         deadline, found = time.monotonic() + 60, []
         while not found and time.monotonic() < deadline:
             time.sleep(0.1)
-            found = trino.rows(question)
+            found = trino.rows(sql)
         act(str(found[0][0]))
 
     threading.Thread(target=wait, daemon=True).start()
@@ -570,7 +570,7 @@ def test_a_query_of_trino_is_stopped_when_its_caller_cancels_or_is_interrupted(t
 
 
 @pytest.mark.slow
-def test_a_query_that_somebody_kills_in_trino_is_told_as_cancelled(trino: TrinoServer) -> None:
+def test_a_query_that_somebody_kills_in_trino_is_reported_as_cancelled(trino: TrinoServer) -> None:
     def kill(query_id: str) -> None:
         trino.rows(f"CALL system.runtime.kill_query(query_id => '{query_id}', message => 'too dear')")
 
@@ -595,8 +595,8 @@ def test_trinos_types_become_arrows_as_athenas_do(trino: TrinoServer) -> None:
     ]  # fmt: skip
     values = table.to_pylist()[0]
     assert values["k"] != values["k"]
-    told = {name: str(value) for name, value in values.items() if name != "k"}
-    assert told == {
+    texts = {name: str(value) for name, value in values.items() if name != "k"}
+    assert texts == {
         "a": "x", "b": "2026-05-01 10:00:00.123000", "c": "2026-05-01", "d": "1", "e": "9223372036854775807",
         "f": "1e+22", "g": "True", "h": "12345678901234567890.10", "i": str(b"{\x00\xff"),
         "j": "2026-05-01 10:00:00.123456", "l": '["a", null]', "m": "None", "n": "", "o": "inf", "p": "b''", "q": "7",
@@ -604,7 +604,7 @@ def test_trinos_types_become_arrows_as_athenas_do(trino: TrinoServer) -> None:
 
 
 @pytest.mark.slow
-def test_trino_gives_more_rows_than_fit_into_one_answer_and_tells_a_failure_in_one_line(trino: TrinoServer) -> None:
+def test_trino_gives_more_rows_than_fit_into_one_response_and_reports_a_failure_in_one_line(trino: TrinoServer) -> None:
     server = Trino(parse_trino_url(trino.url), schema="information_schema")
     rows = "UNNEST(sequence(0, 2)) AS s(a), UNNEST(sequence(1, 10000)) AS t(b)"
     result = server.run(f"SELECT a * 10000 + b AS n FROM {rows} WHERE b > ? ORDER BY 1", [1])

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from audit_pipeline.catalog.definition import TableDefinition, ddl, glue_table_input
-from tests.catalog.test_definition import BOTH, SEED, named
+from tests.catalog.test_definition import BOTH, WRITTEN_BY_HAND, named
 from tests.support.dagster_harness import subprocess_environment
 from tests.support.paths import SUPPORT
 from tests.support.sql_grammar import problems
@@ -23,8 +23,8 @@ def test_hives_grammar_takes_the_ddl(definition: TableDefinition) -> None:
     assert problems(ddl(definition), "hive") == []
 
 
-def test_hives_grammar_refuses_the_seeds_ddl_as_printed_for_its_reserved_word() -> None:
-    (problem,) = problems(SEED.replace("`", ""), "hive")
+def test_hives_grammar_refuses_a_reserved_word_without_backticks() -> None:
+    (problem,) = problems(WRITTEN_BY_HAND.replace("`", ""), "hive")
     assert "'Timestamp' is not valid at this position" in problem
 
 
@@ -32,19 +32,21 @@ def test_hives_grammar_refuses_the_seeds_ddl_as_printed_for_its_reserved_word() 
 def test_hive_makes_the_same_tables_as_the_glue_input(tmp_path: Path) -> None:
     # Hive looks at the place at once, and this one has no S3
     here = [_moved(definition, f"file:{tmp_path}/") for definition in BOTH]
-    found = _in_hive(tmp_path, ["CREATE DATABASE audit_logs_db", *(ddl(one).strip().rstrip(";") for one in here)])
+    found = _in_hive(
+        tmp_path, ["CREATE DATABASE audit_logs_db", *(ddl(definition).strip().rstrip(";") for definition in here)]
+    )
     for definition in here:
         table = dict(glue_table_input(definition))
         storage = table["StorageDescriptor"]
         made = found[definition.full_name]
         assert [(name.lower(), kind) for name, kind in made["columns"]] == named(storage["Columns"])
         assert made["partition_keys"] == [key["Name"] for key in table["PartitionKeys"]]
-        told = made["described"]
-        assert told["Type"] == "EXTERNAL"
-        assert told["Location"] == storage["Location"].rstrip("/")
-        assert told["Serde Library"] == storage["SerdeInfo"]["SerializationLibrary"]
-        assert told["InputFormat"] == storage["InputFormat"]
-        assert told["OutputFormat"] == storage["OutputFormat"]
+        described = made["described"]
+        assert described["Type"] == "EXTERNAL"
+        assert described["Location"] == storage["Location"].rstrip("/")
+        assert described["Serde Library"] == storage["SerdeInfo"]["SerializationLibrary"]
+        assert described["InputFormat"] == storage["InputFormat"]
+        assert described["OutputFormat"] == storage["OutputFormat"]
         of_serde = {f"option.{name}": value for name, value in storage["SerdeInfo"]["Parameters"].items()}
         properties = {name: value for name, value in made["properties"].items() if name != "transient_lastDdlTime"}
         assert properties == definition.properties | of_serde

@@ -1,4 +1,4 @@
-"""The table's definition: the same as Glue input and as DDL, and what Glue holds after it was defined, by whomever."""
+"""The definition of the table: the same as Glue input and as DDL; and what Glue holds after callers have defined it."""
 
 import copy
 import json
@@ -36,8 +36,8 @@ from audit_pipeline.store.objects import open_store
 from tests.servers.glue_catalog import GlueServer, glue_server
 
 LAKE: Final = "s3://myapp-audit-logs-bucket/analytics"
-#: As printed in the seed, but for its comments.
-SEED: Final = """
+#: The same table as a person would write it, without EntityIndex.
+WRITTEN_BY_HAND: Final = """
 CREATE EXTERNAL TABLE audit_logs_db.auditlog (
 Id string,
 `Timestamp` timestamp,
@@ -139,10 +139,10 @@ def test_the_ddl_says_the_same_as_the_glue_input(definition: TableDefinition) ->
     assert table["TableType"] == "EXTERNAL_TABLE"
 
 
-def test_the_table_is_the_seeds_with_one_column_more() -> None:
-    seed, ours = parsed(SEED), parsed(ddl(TABLE))
-    assert len(seed.properties) == 8
-    assert ours == replace(seed, columns=[*seed.columns, ("entityindex", "int")])
+def test_the_ddl_is_that_written_by_hand_with_one_column_more() -> None:
+    by_hand, ours = parsed(WRITTEN_BY_HAND), parsed(ddl(TABLE))
+    assert len(by_hand.properties) == 8
+    assert ours == replace(by_hand, columns=[*by_hand.columns, ("entityindex", "int")])
 
 
 def test_every_column_of_the_contract_is_defined_in_its_order() -> None:
@@ -364,25 +364,25 @@ def _make_it_a_view(table: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
-        (_add_a_column, "its column mine is not known to this version and would be lost"),
+        (_add_a_column, "its column mine is unknown to this version and would be lost"),
         (_change_a_type, "its column timestamp has the type bigint, not timestamp"),
         (_partition_otherwise, "it is partitioned by (dt date), not by (dt string, source string)"),
-        (_move, "it shows the files of s3://another-bucket/auditlog_parquet/, not those of"),
-        (_make_it_json, "is no table of Parquet files"),
-        (_make_it_a_view, "is no table of Parquet files"),
+        (_move, "it reads the files of s3://another-bucket/auditlog_parquet/, not those of"),
+        (_make_it_json, "is not a table of Parquet files"),
+        (_make_it_a_view, "is not a table of Parquet files"),
     ],
 )
 def test_a_table_that_would_lose_something_is_left_as_it_is(
-    catalog: Catalog, change: Callable[[dict[str, Any]], object], told: str
+    catalog: Catalog, change: Callable[[dict[str, Any]], object], message: str
 ) -> None:
     catalog.define()
     catalog.change(change)
     before = catalog.table()
     with pytest.raises(TableMismatchError) as refusal:
         catalog.define()
-    assert told in str(refusal.value)
+    assert message in str(refusal.value)
     assert catalog.definition.full_name in str(refusal.value)
     assert catalog.table() == before
 
@@ -427,8 +427,8 @@ def test_the_change_is_made_to_the_version_that_was_read(catalog: Catalog) -> No
 
 def test_a_refusal_of_glue_is_one_line(catalog: Catalog) -> None:
     def refuse(**_: Any) -> tuple[SimpleNamespace, dict[str, Any]]:
-        told = {"Error": {"Code": "AccessDeniedException", "Message": "no glue:GetTable\nfor you"}}
-        return SimpleNamespace(status_code=BAD_REQUEST), told | {"ResponseMetadata": {}}
+        refusal = {"Error": {"Code": "AccessDeniedException", "Message": "no glue:GetTable\nfor you"}}
+        return SimpleNamespace(status_code=BAD_REQUEST), refusal | {"ResponseMetadata": {}}
 
     catalog.client.meta.events.register("before-call.glue.GetTable", refuse)
     with pytest.raises(QueryError, match="Glue refused GetTable: AccessDeniedException: no glue:GetTable for you"):

@@ -167,22 +167,22 @@ def test_a_file_that_cannot_be_read_is_one_clear_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ({}, "set AWS_ACCESS_KEY_ID"),
         ({"AWS_ACCESS_KEY_ID": "k"}, "SecretAccessKey"),
         ({"AWS_PROFILE": "nobody"}, "nobody"),
     ],
 )
-def test_a_lake_in_s3_without_keys_says_what_is_missing(
-    given: dict[str, str], told: str, monkeypatch: pytest.MonkeyPatch
+def test_a_lake_in_s3_without_credentials_says_what_is_missing(
+    given: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     for name, value in ({"AWS_EC2_METADATA_DISABLED": "true", "AWS_REGION": "us-east-1"} | given).items():
         monkeypatch.setenv(name, value)
     settings = QuerySettings(lake_url="s3://bucket/lake")
-    with pytest.raises(SettingsError, match=told):
+    with pytest.raises(SettingsError, match=message):
         connect(settings)
 
 

@@ -17,7 +17,7 @@ from audit_pipeline.catalog.literals import (
     MAX_PARAMETER_CHARACTERS,
     ParameterTooLongError,
     execution_parameter,
-    literal,
+    sql_literal,
 )
 from audit_pipeline.catalog.trino import Trino, parse_trino_url
 from tests.servers.trino import TrinoServer
@@ -63,10 +63,10 @@ def meaning_of(text: str) -> str:
     if found := re.fullmatch("'((?:[^']|'')*)'", text, re.DOTALL):
         return found[1].replace("''", "'")
     found = re.fullmatch("U&'((?:[^']|'')*)'", text, re.DOTALL)
-    assert found, f"no single literal: {text}"
+    assert found, f"not a single literal: {text}"
     inner = found[1].replace("''", "'")
     parts = re.findall(r"\\\\|\\\+[0-9A-F]{6}|\\[0-9A-F]{4}|[^\\]", inner, re.DOTALL)
-    assert "".join(parts) == inner, f"no escape: {text}"
+    assert "".join(parts) == inner, f"not an escape: {text}"
     return "".join(_unescaped(part) for part in parts)
 
 
@@ -78,20 +78,20 @@ def _unescaped(part: str) -> str:
 
 @given(TEXT)
 def test_any_text_becomes_one_literal_of_just_this_meaning(value: str) -> None:
-    assert meaning_of(literal(value)) == value
+    assert meaning_of(sql_literal(value)) == value
 
 
 @pytest.mark.parametrize("value", HOSTILE)
 def test_a_hostile_text_becomes_one_literal_of_just_this_meaning(value: str) -> None:
-    assert meaning_of(literal(value)) == value
+    assert meaning_of(sql_literal(value)) == value
 
 
 @given(TEXT)
 @example("\\0027")
 def test_a_parser_sees_one_literal_and_the_statement_keeps_its_shape(value: str) -> None:
-    (token,) = sqlglot.tokenize(literal(value), read="trino")
+    (token,) = sqlglot.tokenize(sql_literal(value), read="trino")
     assert token.token_type in (TokenType.STRING, TokenType.UNICODE_STRING)
-    tree = sqlglot.parse_one(f"SELECT a FROM t WHERE b = {literal(value)} AND c = 1", read="trino")
+    tree = sqlglot.parse_one(f"SELECT a FROM t WHERE b = {sql_literal(value)} AND c = 1", read="trino")
     condition = tree.find(exp.EQ)
     assert condition is not None
     assert isinstance(condition.expression, exp.Literal | exp.UnicodeString)
@@ -101,17 +101,17 @@ def test_a_parser_sees_one_literal_and_the_statement_keeps_its_shape(value: str)
 
 @given(TEXT)
 def test_what_is_sent_shows_every_character_and_stays_on_one_line(value: str) -> None:
-    assert literal(value).isprintable()
+    assert sql_literal(value).isprintable()
 
 
 @given(st.integers())
 def test_a_number_becomes_its_digits(value: int) -> None:
-    assert literal(value) == str(value)
+    assert sql_literal(value) == str(value)
 
 
 def test_members_of_enums_are_taken_for_their_values() -> None:
     text, number = StrEnum("Text", {"A": "it's"}).A, IntEnum("Number", {"A": 7}).A
-    assert (literal(text), literal(number)) == ("'it''s'", "7")
+    assert (sql_literal(text), sql_literal(number)) == ("'it''s'", "7")
 
 
 @pytest.mark.parametrize(
@@ -119,13 +119,13 @@ def test_members_of_enums_are_taken_for_their_values() -> None:
 )
 def test_nothing_but_texts_and_numbers_is_taken(value: Any) -> None:
     with pytest.raises(TypeError, match=f"not {type(value).__name__}"):
-        literal(value)
+        sql_literal(value)
 
 
 @pytest.mark.parametrize("value", ["\ud800", "a\udfffb", "\udc80'"])
 def test_a_lone_surrogate_is_refused(value: str) -> None:
     with pytest.raises(ValueError, match="lone surrogate"):
-        literal(value)
+        sql_literal(value)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_a_lone_surrogate_is_refused(value: str) -> None:
 )
 def test_a_parameter_longer_than_athena_takes_is_refused(value: str, fits: bool) -> None:
     if fits:
-        assert execution_parameter(value) == literal(value)
+        assert execution_parameter(value) == sql_literal(value)
         return
     with pytest.raises(ParameterTooLongError, match=f"at most {MAX_PARAMETER_CHARACTERS} characters"):
         execution_parameter(value)

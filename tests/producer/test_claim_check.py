@@ -134,11 +134,11 @@ def test_a_large_event_without_a_claim_check_is_refused_not_sent(bus: EventBus) 
 
 
 def test_a_raw_store_that_refuses_is_an_error_that_names_the_event(server: S3Server, bus: EventBus) -> None:
-    def stranger() -> Any:
+    def with_wrong_key() -> Any:
         return client("s3", server.endpoint, secret="wrong")
 
     shop = AuditPublisher(
-        "shop", bridge(bus), claim_check=ClaimCheck(BUCKET, "raw", stranger), backoff=QUICK, close_seconds=10
+        "shop", bridge(bus), claim_check=ClaimCheck(BUCKET, "raw", with_wrong_key), backoff=QUICK, close_seconds=10
     )
     receipt = shop.publish(order(1, 1, after=LARGE))
     with pytest.raises(DeliveryError, match=rf"{receipt.event_id}.*SignatureDoesNotMatch"):

@@ -1,4 +1,4 @@
-"""The outbox: what the application committed reaches the bus, whoever is killed on the way, and nothing else does."""
+"""The outbox: what the application committed reaches the bus, whichever process is killed, and nothing else does."""
 
 import json
 import os
@@ -55,7 +55,7 @@ def through_sqlalchemy(url: str) -> SqlAlchemyOutbox:
 
 @pytest.fixture(params=["sqlite", "sqlalchemy", "postgresql"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], AnyOutbox]:
-    """Opens one and the same outbox, as often as asked."""
+    """Opens the same outbox at each call."""
     if request.param == "sqlite":
         return lambda: SqliteOutbox(tmp_path / "app.db")
     if request.param == "sqlalchemy":
@@ -108,7 +108,7 @@ def test_what_the_bus_refuses_is_parked_with_the_reason_until_it_is_sent_again(
     bus.fail(Fault(entry_code="MalformedDetail", entries=lambda entry: '"number":2' in entry["Detail"]))
     assert relay(outbox, bus).drain() == 4
     (parked,) = outbox.parked()
-    assert parked.problem == "MalformedDetail: a fault that the test asked for"
+    assert parked.problem == "MalformedDetail: a fault of the test"
     assert relay(outbox, bus).drain() == 0
     outbox.send_again([parked.position])
     assert relay(outbox, bus).drain() == 1
@@ -150,7 +150,7 @@ def test_of_two_relays_one_works_and_the_other_takes_over(make: Callable[[], Any
         outbox.add(BUILDER.build(order(number % 7, number)))
     stop = threading.Event()
     relays = [relay(make(), bus) for _ in range(2)]
-    threads = [threading.Thread(target=one.run, args=(stop,)) for one in relays]
+    threads = [threading.Thread(target=each.run, args=(stop,)) for each in relays]
     for thread in threads:
         thread.start()
     wait_until(lambda: len(numbers(bus)) == 200 and not outbox.pending(1))
@@ -285,7 +285,7 @@ def kill(process: "subprocess.Popen[str]") -> str:
     return output
 
 
-def test_kills_of_the_application_and_of_relays_lose_nothing_and_make_up_nothing(tmp_path: Path, bus: EventBus) -> None:
+def test_kills_of_the_application_and_of_relays_lose_nothing_and_invent_nothing(tmp_path: Path, bus: EventBus) -> None:
     """Three lives of an application, with two relays beside it, of which one is killed each time too."""
     database = tmp_path / "app.db"
     SqliteOutbox(database)

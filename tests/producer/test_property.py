@@ -1,4 +1,4 @@
-"""Every event that the producer takes becomes rows, byte for byte, through the pipeline's own reader."""
+"""Every event that the producer accepts becomes rows, byte for byte, through the pipeline's own reader."""
 
 import base64
 import json
@@ -24,7 +24,7 @@ from tests.servers.event_bus import EventBus
 SCHEMA = jsonschema.Draft202012Validator(json.loads(SCHEMA_FILE.read_text()))
 BUILDER = EventBuilder("myapp.orderservice")
 
-# Letters of any kind, and those that trip readers: controls, quotes, braces that look like an event's start.
+# Any characters, and those that are hard for parsers: controls, quotes, braces like those of an event's start.
 words = st.text(st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from('{}"\\:,[]\n\x00 ')), max_size=12)
 texts = st.one_of(words, st.integers(), st.uuids(), st.decimals(allow_nan=False, allow_infinity=False))
 optional = st.none() | texts
@@ -67,9 +67,9 @@ events = st.builds(
 
 
 def rows_of(*envelopes: str) -> list[dict[str, Any]]:
-    """What the pipeline makes of an object of these events, not one of which it may refuse."""
+    """The pipeline's rows of an object with these events, of which it may refuse none."""
     today = datetime.now(UTC).date()
-    # each event's own partition: what a late event is left to another run for is not the question here
+    # the scope of each event's own partition: which run owns a late event is not tested here
     scope = Scope(partition=today, grace_hours=0, first_partition=date(1970, 1, 1))
     key = f"year={today:%Y}/month={today:%m}/day={today:%d}/hour=10/a"
     decoded = decode([RawObject(key, 1, "".join(envelopes).encode())], scope)
@@ -79,7 +79,7 @@ def rows_of(*envelopes: str) -> list[dict[str, Any]]:
 
 
 def delivered(entry: Entry) -> str:
-    """The envelope as the bus makes it, without the way over HTTP."""
+    """The envelope that the bus makes, without HTTP."""
     bus = EventBus()
     request = {
         "Source": entry.source,
@@ -88,8 +88,8 @@ def delivered(entry: Entry) -> str:
         "Time": int(entry.time.timestamp()),
         "EventBusName": bus.name,
     }
-    answer = bus.answer("PutEvents", {"Entries": [request]})
-    assert answer["FailedEntryCount"] == 0, answer
+    response = bus.answer("PutEvents", {"Entries": [request]})
+    assert response["FailedEntryCount"] == 0, response
     return bus.envelopes[0]
 
 
@@ -130,12 +130,12 @@ def test_every_event_is_valid_by_the_json_schema(event: AuditEvent) -> None:
 
 @given(values)
 @settings(max_examples=100)
-def test_the_evidence_says_what_the_value_was(value: object) -> None:
-    assert json.loads(encode(snapshot(value)), parse_float=Decimal) == said(value)
+def test_the_evidence_parses_to_the_value(value: object) -> None:
+    assert json.loads(encode(snapshot(value)), parse_float=Decimal) == read_back(value)
 
 
-def said(value: object) -> object:
-    """The value as a reader of the documentation expects to read it back, by other means than the product's."""
+def read_back(value: object) -> object:
+    """The value as the docs say that it is read back, without the product's code."""
     match value:
         case bool() | None | str():
             return value
@@ -152,12 +152,12 @@ def said(value: object) -> object:
         case bytes():
             return base64.b64encode(value).decode()
         case list():
-            return [said(item) for item in value]
+            return [read_back(item) for item in value]
         case dict():
-            return {name: said(item) for name, item in value.items()}
+            return {name: read_back(item) for name, item in value.items()}
     raise AssertionError(value)
 
 
-def test_the_last_day_that_is_taken_is_one_that_the_pipeline_keeps() -> None:
+def test_the_last_day_that_is_accepted_is_one_that_the_pipeline_keeps() -> None:
     tomorrow = datetime.now(UTC).replace(hour=23, minute=59) + timedelta(days=1)
     assert len(rows_of(delivered(BUILDER.build(AuditEvent([EntityChange(Entity(1, "n"))], time=tomorrow))))) == 1

@@ -1,4 +1,4 @@
-"""What the producer makes of an application's values: exact texts, or an error that names the place."""
+"""An application's values in an event: exact texts, or an error with the path of the value."""
 
 import dataclasses
 import json
@@ -148,7 +148,7 @@ def test_a_whole_number_may_have_more_digits_than_python_turns_into_text() -> No
         (Point, "after", "is a type"),
     ],
 )
-def test_a_value_without_one_is_refused_by_name(value: object, place: str, problem: str) -> None:
+def test_a_value_without_one_is_refused_by_its_path(value: object, place: str, problem: str) -> None:
     change = EntityChange(Entity(1, "n"), after=value)
     with pytest.raises(InvalidEventError) as caught:
         BUILDER.build(AuditEvent([change], entity_type="Order", action="Update", event_id="e-1"))
@@ -161,7 +161,7 @@ def test_a_value_without_one_is_refused_by_name(value: object, place: str, probl
 def test_an_object_that_holds_itself_is_refused() -> None:
     loop: dict[str, Any] = {}
     loop["self"] = loop
-    with pytest.raises(InvalidEventError, match="holds itself"):
+    with pytest.raises(InvalidEventError, match="contains itself"):
         after(loop)
 
 
@@ -195,7 +195,7 @@ def test_a_redacted_field_does_not_leave_but_its_change_is_seen() -> None:
     assert change["before"] == change["after"] == shown
 
 
-def test_a_redactor_may_remove_replace_and_tell_entity_types_apart() -> None:
+def test_a_redactor_may_remove_and_replace_by_entity_type() -> None:
     def redactor(field: Field, value: object) -> object:
         if field.entity_type == "User" and field.path == ("email",):
             return REMOVED
@@ -207,7 +207,7 @@ def test_a_redactor_may_remove_replace_and_tell_entity_types_apart() -> None:
     assert '"email":"j@example.com"' in builder.build(AuditEvent([change], entity_type="Order")).detail
 
 
-def test_a_redactor_that_fails_lets_nothing_out() -> None:
+def test_nothing_is_sent_of_an_event_whose_redactor_fails() -> None:
     def redactor(field: Field, value: object) -> object:
         raise LookupError("no rule")
 
@@ -271,15 +271,15 @@ def test_an_actors_type_is_the_contracts_number_or_a_text(given: ActorType | str
 @pytest.mark.parametrize(
     ("event", "problem"),
     [
-        (AuditEvent([]), "entities must hold at least one change"),
+        (AuditEvent([]), "entities must have at least one change"),
         (AuditEvent([EntityChange(Entity("", "n"))]), r"entities\[0\].entity.id is empty"),
         (AuditEvent([CHANGE, EntityChange(Entity(None, "n"))]), r"entities\[1\].entity.id is missing"),  # type: ignore[arg-type]
         (AuditEvent([EntityChange(Entity(1, None))]), r"entities\[0\].entity.name is missing"),  # type: ignore[arg-type]
         (AuditEvent([EntityChange(Entity(True, "n"))]), r"entities\[0\].entity.id is a bool"),
         (AuditEvent([CHANGE], action=1.5), "action is a float"),  # type: ignore[arg-type]
-        (AuditEvent([CHANGE], event_id=""), "event_id must be a text that is not empty"),
-        (AuditEvent([CHANGE], actor=Actor("\udc00")), "actor.name holds a lone surrogate"),
-        (AuditEvent([CHANGE], time=datetime(2026, 1, 1)), "time 2026-01-01 00:00:00 has no offset"),
+        (AuditEvent([CHANGE], event_id=""), "event_id must be a non-empty text"),
+        (AuditEvent([CHANGE], actor=Actor("\udc00")), "actor.name contains a lone surrogate"),
+        (AuditEvent([CHANGE], time=datetime(2026, 1, 1)), "time 2026-01-01 00:00:00 has no UTC offset"),
         (AuditEvent([CHANGE], time=datetime(1969, 1, 1, tzinfo=UTC)), "before 1970"),
         (AuditEvent([CHANGE], time=datetime.now(UTC) + timedelta(days=2)), "more than a day from now"),
         (AuditEvent([CHANGE], detail_type="x" * 129), "detail_type has 129 characters"),

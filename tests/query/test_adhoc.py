@@ -1,4 +1,4 @@
-"""Ad-hoc SQL: the same answers from DuckDB as from Trino, which Athena is built on, and a lake in S3."""
+"""Ad-hoc SQL: the same results from DuckDB as from Trino, which Athena is built on, and a lake in S3."""
 
 import datetime as dt
 import re
@@ -28,10 +28,10 @@ ROWS = r"""(VALUES
     (2, 'beta', timestamp '2026-05-03 01:00:12.456', '', '{}')
 ) AS t(i, s, ts, n, j)"""
 
-#: One a line: expressions to be selected from the rows above, which stand for the table ``t``, and whole queries.
+#: One per line: expressions to be selected from the rows above, which stand for the table ``t``, and whole queries.
 SAME = (DATA / "same_in_trino.sql").read_text(encoding="utf-8").splitlines()
 
-#: The differences that docs/ask/sql.md lists: what Trino answers, and what DuckDB does.
+#: The differences that docs/ask/sql.md lists: the result in Trino, and that in DuckDB.
 DIFFERENT = [
     ("2 / 3.0", Decimal("0.7"), 0.6666666666666666),
     ("CAST(CAST(1 AS double) AS varchar)", "1.0E0", "1.0"),
@@ -73,7 +73,7 @@ class InDuckDB:
 
 
 @pytest.mark.parametrize("sql", SAME, ids=lambda sql: sql[:60])
-def test_duckdb_answers_as_trino_does(trino: TrinoServer, in_duckdb: InDuckDB, sql: str) -> None:
+def test_duckdb_gives_the_results_of_trino(trino: TrinoServer, in_duckdb: InDuckDB, sql: str) -> None:
     assert plain(in_duckdb.rows(whole(sql))) == plain(trino.rows(whole(sql)))
 
 
@@ -83,7 +83,7 @@ def test_every_function_that_is_let_through_is_compared() -> None:
 
 
 @pytest.mark.parametrize(("sql", "in_trino", "here"), DIFFERENT)
-def test_the_differences_that_remain_are_those_that_are_told(
+def test_the_differences_that_remain_are_those_that_are_documented(
     trino: TrinoServer, in_duckdb: InDuckDB, sql: str, in_trino: Any, here: Any
 ) -> None:
     assert in_duckdb.rows(whole(sql))[0] == [here]
@@ -132,7 +132,7 @@ def test_a_lake_in_s3_is_read_and_nothing_else_there(
                 connection.execute(f"SELECT * FROM read_text('{file}')")
 
 
-def test_an_error_tells_no_key(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_shows_no_key(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in s3.environment().items():
         monkeypatch.setenv(name, value)
     settings = QuerySettings(lake_url="s3://audit/analytics", workers=1)

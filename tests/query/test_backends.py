@@ -1,4 +1,4 @@
-"""The same questions to servers: a real Trino, and Athena's API in front of it and of DuckDB, by unchanged clients.
+"""The same queries on servers: a real Trino, and Athena's API in front of it and of DuckDB, by unchanged clients.
 
 The lake lies in a real S3 server, the table is the one that our code defines in Glue. So this is as near to Athena as a
 machine without AWS gets: the engine, partition projection, the files and the protocol are real; only the service
@@ -37,12 +37,12 @@ from tests.support.query_rows import WEEK, queries, written
 
 pytestmark = pytest.mark.slow
 
-standing = query_rows.standing
+finished = query_rows.finished
 
 
 @dataclass(frozen=True)
 class Served:
-    """The lake, which lies in S3 too, and the settings of who answers questions about it."""
+    """The lake, which is in S3 too, and the settings of each backend."""
 
     lake: Lake
     settings: Mapping[str, Settings]
@@ -52,8 +52,8 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(trino: TrinoServer, standing: Lake) -> Iterator[Served]:
-    with serve(trino, standing, "query_servers") as served:
+def served(trino: TrinoServer, finished: Lake) -> Iterator[Served]:
+    with serve(trino, finished, "query_servers") as served:
         yield served
 
 
@@ -90,7 +90,7 @@ BACKENDS = pytest.mark.parametrize("backend", ["trino", "athena", "duckdb"])
 @BACKENDS
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
-def test_any_question_gets_the_rows_of_the_rules(served: Served, backend: str, data: st.DataObject) -> None:
+def test_any_query_gets_the_rows_of_the_rules(served: Served, backend: str, data: st.DataObject) -> None:
     rows = served.lake.rows()
     query = data.draw(queries(rows))
     with served.client(backend) as client:
@@ -159,12 +159,12 @@ def test_no_text_is_read_as_sql(served: Served, backend: str, field: str) -> Non
 def test_a_history_is_the_same_everywhere(served: Served, backend: str) -> None:
     span = WEEK["from_date"], WEEK["to_date"]
     with served.client("duckdb") as near, served.client(backend) as far:
-        told = list(near.history("Order", "500", *span))
-        assert told
-        assert list(far.history("Order", "500", *span)) == told
+        entries = list(near.history("Order", "500", *span))
+        assert entries
+        assert list(far.history("Order", "500", *span)) == entries
 
 
-def test_athena_tells_what_a_page_has_scanned_and_cost(served: Served) -> None:
+def test_athena_reports_what_a_page_has_scanned_and_cost(served: Served) -> None:
     with served.client("athena") as client:
         stats = client.query(everything()).stats
     assert stats.query_id
@@ -197,15 +197,15 @@ def test_a_table_that_is_not_there_is_one_clear_line(served: Served, backend: st
 
 
 @pytest.mark.parametrize("backend", ["trino", "athena"])
-def test_more_sources_than_a_server_takes_are_refused_with_a_word(
+def test_more_sources_than_a_server_takes_are_refused_by_name(
     served: Served, backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("audit_pipeline.query.backends.server._MOST_SOURCES", 3)
+    monkeypatch.setattr("audit_pipeline.query.backends.server._MAX_SOURCES", 3)
     with served.client(backend) as client, pytest.raises(InvalidQueryError, match="sources"):
         client.query(everything())
 
 
-def test_the_quick_tests_stand_in_for_athena_gives_the_same_rows(served: Served) -> None:
+def test_the_stand_in_of_the_fast_tests_gives_the_same_rows(served: Served) -> None:
     query = everything(limit=1000)
     base = served.settings["athena"]
     engine = DuckDBEngine(lambda: connect(base), database=base.database)
@@ -226,7 +226,7 @@ def served_shop(trino: TrinoServer, tmp_path_factory: pytest.TempPathFactory) ->
     ("sql", "ids"),
     [(UPDATES_BY_A_USER, ["w10", "w9", "w8"]), (CHANGES_OF_AN_ORDER, ["e6", "e5", "e4", "e3", "e2", "e1"])],
 )
-def test_the_posts_queries_run_as_printed_everywhere(
+def test_the_example_queries_run_as_they_are_everywhere(
     served_shop: Served, backend: str, sql: str, ids: list[str]
 ) -> None:
     result = run_sql(served_shop.settings[backend], sql)

@@ -1,4 +1,4 @@
-"""What each filter lets pass, alone and with the others; what a query may not ask; and what an item is."""
+"""The rows that each filter matches, alone and with the others; what a query may not contain; and what an item is."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,12 +18,12 @@ from tests.support.query_oracle import expected_rows, row_of, rows_of
 from tests.support.query_rows import WEEK, MakeClient, new_lake, queries, raws, written
 
 make_client = query_rows.make_client
-standing = query_rows.standing
+finished = query_rows.finished
 
 
 @pytest.fixture(scope="module")
-def client(make_client: MakeClient, standing: Lake) -> Iterator[AuditLogClient]:
-    with make_client(standing) as opened:
+def client(make_client: MakeClient, finished: Lake) -> Iterator[AuditLogClient]:
+    with make_client(finished) as opened:
         yield opened
 
 
@@ -32,11 +32,11 @@ def client(make_client: MakeClient, standing: Lake) -> Iterator[AuditLogClient]:
 
 @settings(max_examples=120)
 @given(st.data())
-def test_any_filters_together_let_the_rows_pass_that_the_oracle_lets_pass(
-    client: AuditLogClient, standing: Lake, data: st.DataObject
+def test_any_filters_together_match_the_rows_of_the_oracle(
+    client: AuditLogClient, finished: Lake, data: st.DataObject
 ) -> None:
-    query = data.draw(queries(standing.rows()))
-    expected = expected_rows(standing.rows(), query)
+    query = data.draw(queries(finished.rows()))
+    expected = expected_rows(finished.rows(), query)
     page = client.query(query)
     assert rows_of(page.items) == expected[:1000]
     assert (page.next_cursor is None) == (len(expected) <= 1000)
@@ -44,7 +44,7 @@ def test_any_filters_together_let_the_rows_pass_that_the_oracle_lets_pass(
 
 @settings(max_examples=15)
 @given(raws(), st.data())
-def test_filters_let_the_rows_of_any_lake_pass_that_the_oracle_lets_pass(
+def test_filters_match_the_rows_of_the_oracle_in_any_lake(
     make_client: MakeClient, raw: dict[str, str], data: st.DataObject
 ) -> None:
     with new_lake(raw) as lake, make_client(lake) as client:
@@ -69,13 +69,13 @@ LISTS: Final = ("entity_types", "actions", "actor_types", "sources")
 
 @pytest.mark.parametrize("name", COLUMNS)
 def test_a_filter_alone_finds_each_value_that_its_column_holds(
-    client: AuditLogClient, standing: Lake, name: str
+    client: AuditLogClient, finished: Lake, name: str
 ) -> None:
-    rows = standing.rows()
+    rows = finished.rows()
     values = {row[COLUMNS[name]] for row in rows}
-    asked = sorted(value for value in values if query_rows.can_be_asked_for(value))
-    assert len(asked) > 1
-    for value in asked:
+    allowed = sorted(value for value in values if query_rows.can_be_a_filter(value))
+    assert len(allowed) > 1
+    for value in allowed:
         query = AuditLogQuery(**WEEK, limit=1000, **{name: [value] if name in LISTS else value})
         found = rows_of(client.query(query).items)
         assert found == expected_rows(rows, query)
@@ -140,7 +140,7 @@ def ids(client: AuditLogClient, **filters: Any) -> set[str]:
 
 
 def test_children_are_kept_whatever_their_own_type(family: AuditLogClient) -> None:
-    """The seed's own example, whose type filter takes every OrderItem away."""
+    """A filter of the type Order does not remove the OrderItems of an order."""
     assert ids(family, entity_id="500", entity_types=["Order"], include_children=True) == {"the order"} | ITEMS
 
 
@@ -160,7 +160,7 @@ def test_without_types_an_id_means_all_entities_and_children_of_it(family: Audit
     assert ids(family, entity_id="500", include_children=True) == alone | ITEMS | {"an item of an invoice"}
 
 
-def test_children_are_found_over_all_sources_and_only_in_those_asked_for(family: AuditLogClient) -> None:
+def test_children_are_found_in_all_sources_and_only_in_those_requested(family: AuditLogClient) -> None:
     of_order = {"entity_id": "500", "entity_types": ["Order"], "include_children": True}
     assert ids(family, **of_order, sources=["stock"]) == {"an item elsewhere"}
     assert ids(family, **of_order, sources=["shop"]) == {"the order"} | ITEMS - {"an item elsewhere"}
@@ -184,7 +184,7 @@ def test_types_without_an_id_mean_the_rows_own_type(family: AuditLogClient) -> N
     assert ids(family, entity_types=["InvoiceItem", "Part"]) == {"an item of an invoice", "a part of an item"}
 
 
-def test_a_parent_is_asked_for_by_its_id(family: AuditLogClient) -> None:
+def test_a_parent_is_found_by_its_id(family: AuditLogClient) -> None:
     assert ids(family, parent_id="501") == {"an item of another order"}
     assert ids(family, parent_id="500", entity_types=["OrderItem"]) == {
         "an item",
@@ -310,14 +310,14 @@ def test_seven_days_are_seven(client: AuditLogClient) -> None:
         client.query(AuditLogQuery(from_date=DAY0, to_date=DAY0 + timedelta(days=8)))
 
 
-def test_days_of_any_age_are_no_error(client: AuditLogClient) -> None:
+def test_days_of_any_age_are_not_an_error(client: AuditLogClient) -> None:
     for day in (date(1, 1, 1), date(1969, 12, 31), date(9999, 12, 30)):
         assert not client.query(AuditLogQuery(from_date=day, to_date=day + timedelta(days=1))).items
 
 
-def test_no_sources_means_all_and_an_unknown_one_has_no_rows(client: AuditLogClient, standing: Lake) -> None:
+def test_no_sources_means_all_and_an_unknown_one_has_no_rows(client: AuditLogClient, finished: Lake) -> None:
     everything = AuditLogQuery(**WEEK, limit=1000)
-    assert rows_of(client.query(everything).items) == expected_rows(standing.rows(), everything)
+    assert rows_of(client.query(everything).items) == expected_rows(finished.rows(), everything)
     for sources in (["no.such"], ["SHOP"], ["sho"], ["shop."], ["a" * 256]):
         page = client.query(replace(everything, sources=sources))
         assert (list(page.items), page.next_cursor, page.previous_cursor) == ([], None, None)
@@ -326,9 +326,9 @@ def test_no_sources_means_all_and_an_unknown_one_has_no_rows(client: AuditLogCli
     assert rows_of(client.query(replace(everything, sources=["no.such", "shop", "shop"])).items) == of_shop
 
 
-def test_a_list_may_be_any_collection_and_as_long_as_allowed(client: AuditLogClient, standing: Lake) -> None:
+def test_a_list_may_be_any_collection_and_as_long_as_allowed(client: AuditLogClient, finished: Lake) -> None:
     types = ["Order", "OrderItem", *(f"T{n}" for n in range(98))]
-    expected = expected_rows(standing.rows(), AuditLogQuery(**WEEK, entity_types=types))
+    expected = expected_rows(finished.rows(), AuditLogQuery(**WEEK, entity_types=types))
     for listed in (
         types,
         tuple(types),
@@ -353,7 +353,7 @@ def test_a_null_is_no_value_and_meets_no_filter(make_client: MakeClient, lake: L
             assert ids(client, **{name: ["null", "None", "NULL"]}) == set()
 
 
-def test_the_latest_come_first_unless_asked_otherwise(make_client: MakeClient, lake: Lake) -> None:
+def test_the_latest_come_first_by_default(make_client: MakeClient, lake: Lake) -> None:
     times = {"2026-05-01T10:00:00Z": DAY1, "2026-05-01T10:00:00.001Z": DAY1, "2026-05-02T09:00:00Z": DAY2}
     written(lake, daily(times), [DAY1, DAY2])
     with make_client(lake) as client:
@@ -415,7 +415,7 @@ def test_an_item_cannot_be_changed(client: AuditLogClient) -> None:
         item.before = "{}"  # type: ignore[misc]
 
 
-def test_words_that_the_contract_does_not_know_are_kept_and_can_be_asked_for(
+def test_values_that_the_contract_does_not_know_are_kept_and_can_be_queried(
     make_client: MakeClient, lake: Lake
 ) -> None:
     own = order_event("own", action='"Approve"', actor='{"type":"Robot"}')
@@ -437,7 +437,7 @@ def test_words_that_the_contract_does_not_know_are_kept_and_can_be_asked_for(
         assert ids(client, actor_types=["7"]) == {"odd"}
 
 
-def test_an_enum_and_its_text_ask_the_same(client: AuditLogClient) -> None:
+def test_an_enum_and_its_text_are_the_same_filter(client: AuditLogClient) -> None:
     by_text = client.query(AuditLogQuery(**WEEK, actions=["Update"], actor_types=["User"], order="asc"))
     by_enum = client.query(
         AuditLogQuery(**WEEK, actions={Action.UPDATE}, actor_types=(ActorType.USER,), order=Order.ASCENDING)
@@ -508,9 +508,9 @@ REFUSED: Final[list[tuple[str, Any]]] = [
 @pytest.mark.parametrize(("field", "value"), REFUSED, ids=lambda v: repr(v)[:30])
 def test_what_breaks_a_rule_is_refused_by_its_name(client: AuditLogClient, field: str, value: Any) -> None:
     query = replace(AuditLogQuery(**WEEK), **{field: value})
-    for ask in (client.query, client.statement, client.to_arrow, lambda q: next(iter(client.iterate(q)), None)):
+    for call in (client.query, client.statement, client.to_arrow, lambda q: next(iter(client.iterate(q)), None)):
         with pytest.raises(InvalidQueryError) as refused:
-            ask(query)
+            call(query)
         assert refused.value.field == field
         assert isinstance(refused.value, ValueError)
         assert isinstance(refused.value, AuditPipelineError)
@@ -536,19 +536,19 @@ def test_what_keeps_the_rules_to_the_last_bit_is_taken(client: AuditLogClient) -
     ids=["more days", "fewer days", "limit", "text", "list", "cursor"],
 )
 def test_limits_can_be_set(
-    make_client: MakeClient, standing: Lake, limits: QueryLimits, field: str, taken: Any, refused: Any
+    make_client: MakeClient, finished: Lake, limits: QueryLimits, field: str, taken: Any, refused: Any
 ) -> None:
     query = AuditLogQuery(from_date=DAY0, to_date=DAY1)
-    with make_client(standing, limits=limits) as client:
+    with make_client(finished, limits=limits) as client:
         client.query(replace(query, **{field: taken}))
         with pytest.raises(InvalidQueryError) as error:
             client.query(replace(query, **{field: refused}))
     assert error.value.field == field
 
 
-def test_limits_of_the_settings_hold_unless_others_are_given(make_client: MakeClient, standing: Lake) -> None:
+def test_limits_of_the_settings_hold_unless_others_are_given(make_client: MakeClient, finished: Lake) -> None:
     month = AuditLogQuery(from_date=DAY0, to_date=DAY0 + timedelta(days=31), limit=2000)
-    with make_client(standing, query_max_days=31, query_max_limit=2000) as client:
+    with make_client(finished, query_max_days=31, query_max_limit=2000) as client:
         assert client.query(month).items
         with pytest.raises(InvalidQueryError, match="2000"):
             client.query(replace(month, limit=2001))
@@ -557,10 +557,10 @@ def test_limits_of_the_settings_hold_unless_others_are_given(make_client: MakeCl
 
 
 def test_a_query_that_becomes_too_long_a_statement_is_refused_before_it_is_sent(
-    make_client: MakeClient, standing: Lake
+    make_client: MakeClient, finished: Lake
 ) -> None:
     few, many = (AuditLogQuery(**WEEK, entity_types=["Order", *(f"t{n}" for n in range(count))]) for count in (5, 90))
-    with make_client(standing, limits=QueryLimits(max_sql_bytes=1000)) as client:
+    with make_client(finished, limits=QueryLimits(max_sql_bytes=1000)) as client:
         assert client.query(few).items
         with pytest.raises(InvalidQueryError, match="1,000"):
             client.query(many)

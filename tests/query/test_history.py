@@ -1,4 +1,4 @@
-"""An entity's story and what each change changed; results and files of any size; several callers at once."""
+"""The history of an entity and the fields of each change; results and files of any size; several callers at once."""
 
 import asyncio
 import csv
@@ -29,10 +29,10 @@ from audit_pipeline.query.backends.duckdb import _Reader
 from tests.support import query_rows
 from tests.support.lake import DAY1, DAY2, DAY3, Lake, Record, entity, event, key, obj
 from tests.support.query_oracle import COLUMN_OF, expected_history, expected_rows, row_of, rows_of, rows_of_records
-from tests.support.query_rows import ENTITY_IDS, WEEK, MakeClient, can_be_asked_for, queries, write_day, written
+from tests.support.query_rows import ENTITY_IDS, WEEK, MakeClient, can_be_a_filter, queries, write_day, written
 
 make_client = query_rows.make_client
-standing = query_rows.standing
+finished = query_rows.finished
 
 T = TypeVar("T")
 SPAN: Final = (WEEK["from_date"], WEEK["to_date"])
@@ -43,8 +43,8 @@ def everything(**chosen: Any) -> AuditLogQuery:
 
 
 @pytest.fixture(scope="module")
-def client(make_client: MakeClient, standing: Lake) -> Iterator[AuditLogClient]:
-    with make_client(standing) as opened:
+def client(make_client: MakeClient, finished: Lake) -> Iterator[AuditLogClient]:
+    with make_client(finished) as opened:
         yield opened
 
 
@@ -160,7 +160,7 @@ def test_a_difference_names_the_field_and_both_texts(
 
 
 @pytest.mark.parametrize("depth", [20, 250, 5000])
-def test_values_nested_deeply_are_told_to_differ_somewhere(depth: int) -> None:
+def test_deeply_nested_values_differ_somewhere(depth: int) -> None:
     before, after = ('{"a":' * depth + leaf + "}" * depth for leaf in "12")
     (found,) = differences_of(before, after)
     assert set(found.path) <= {"a"}
@@ -170,34 +170,34 @@ def test_values_nested_deeply_are_told_to_differ_somewhere(depth: int) -> None:
 # -- history
 
 
-def told(entries: Iterator[HistoryEntry]) -> list[tuple[Record, bool]]:
+def rows_and_kinship(entries: Iterator[HistoryEntry]) -> list[tuple[Record, bool]]:
     return [(row_of(entry.item), entry.is_child) for entry in entries]
 
 
 @pytest.mark.parametrize("entity_type", ["Order", "OrderItem", "order", "7", "It's", "no such"])
 def test_a_history_is_of_the_entity_and_its_children_in_the_order_of_time(
-    client: AuditLogClient, standing: Lake, entity_type: str
+    client: AuditLogClient, finished: Lake, entity_type: str
 ) -> None:
     found = 0
-    for entity_id in filter(can_be_asked_for, dict.fromkeys(ENTITY_IDS)):
-        expected = expected_history(standing.rows(), entity_type, entity_id)
+    for entity_id in filter(can_be_a_filter, dict.fromkeys(ENTITY_IDS)):
+        expected = expected_history(finished.rows(), entity_type, entity_id)
         entries = list(client.history(entity_type, entity_id, *SPAN))
-        assert told(iter(entries)) == expected
+        assert rows_and_kinship(iter(entries)) == expected
         for entry in entries:
             assert list(entry.differences) == differences_of(entry.item.before, entry.item.after)
         found += len(entries)
     assert found
 
 
-def test_a_history_in_some_days_and_sources_has_only_theirs(client: AuditLogClient, standing: Lake) -> None:
-    rows = [row for row in standing.rows() if row["dt"] == "2026-05-02" and row["source"] in ("shop", "Shop")]
+def test_a_history_in_some_days_and_sources_has_only_theirs(client: AuditLogClient, finished: Lake) -> None:
+    rows = [row for row in finished.rows() if row["dt"] == "2026-05-02" and row["source"] in ("shop", "Shop")]
     expected = expected_history(rows, "Order", "500")
     assert expected
-    assert told(client.history("Order", "500", DAY2, DAY3, sources=["shop", "Shop"])) == expected
+    assert rows_and_kinship(client.history("Order", "500", DAY2, DAY3, sources=["shop", "Shop"])) == expected
     assert list(client.history("Order", "500", DAY2, DAY3, sources=["no.such"])) == []
 
 
-def test_the_story_of_an_order(make_client: MakeClient, lake: Lake) -> None:
+def test_the_history_of_an_order(make_client: MakeClient, lake: Lake) -> None:
     def change(n: int, kind: str, *entities: str, action: str) -> str:
         detail = {"entity_type": f'"{kind}"', "action": f'"{action}"'}
         return event(f"e{n}", *entities, time=f"2026-05-0{n}T10:00:00Z", source=f"s{n}", detail=detail)
@@ -250,7 +250,7 @@ def test_a_long_history_is_told_to_its_end(make_client: MakeClient, lake: Lake) 
     ]
     written(lake, {key(DAY1): "".join(texts)}, [DAY1])
     with make_client(lake) as client:
-        assert told(client.history("Order", "500", *SPAN)) == expected_history(lake.rows(), "Order", "500")
+        assert rows_and_kinship(client.history("Order", "500", *SPAN)) == expected_history(lake.rows(), "Order", "500")
 
 
 @pytest.mark.parametrize(
@@ -279,10 +279,10 @@ def test_a_history_that_breaks_a_rule_is_refused_by_name(
 @settings(max_examples=15)
 @given(st.data())
 def test_arrow_pandas_and_polars_hold_all_rows_in_order(
-    client: AuditLogClient, standing: Lake, data: st.DataObject
+    client: AuditLogClient, finished: Lake, data: st.DataObject
 ) -> None:
-    query = data.draw(queries(standing.rows(), limit=2))
-    expected = expected_rows(standing.rows(), query)
+    query = data.draw(queries(finished.rows(), limit=2))
+    expected = expected_rows(finished.rows(), query)
     table = client.to_arrow(query)
     assert table.column_names == list(COLUMN_OF.values())
     assert rows_of_records(table.to_pylist()) == expected
@@ -304,8 +304,8 @@ def test_results_have_the_tables_types(client: AuditLogClient) -> None:
     assert isinstance(client.to_polars(everything()), pl.DataFrame)
 
 
-def test_limit_and_cursor_do_not_cut_a_whole_result(client: AuditLogClient, standing: Lake, tmp_path: Path) -> None:
-    expected = expected_rows(standing.rows(), everything())
+def test_limit_and_cursor_do_not_cut_a_whole_result(client: AuditLogClient, finished: Lake, tmp_path: Path) -> None:
+    expected = expected_rows(finished.rows(), everything())
     cursor = client.query(everything(limit=5)).next_cursor
     query = everything(limit=5, cursor=cursor)
     assert rows_of_records(client.to_arrow(query).to_pylist()) == expected
@@ -349,10 +349,14 @@ FORMATS: Final = pytest.mark.parametrize("form", READERS)
 @settings(max_examples=10)
 @given(data=st.data())
 def test_an_exported_file_gives_back_the_exact_rows(
-    client: AuditLogClient, standing: Lake, tmp_path_factory: pytest.TempPathFactory, form: Any, data: st.DataObject
+    client: AuditLogClient,
+    finished: Lake,
+    tmp_path_factory: pytest.TempPathFactory,
+    form: Any,
+    data: st.DataObject,
 ) -> None:
-    query = data.draw(queries(standing.rows()))
-    expected = expected_rows(standing.rows(), query)
+    query = data.draw(queries(finished.rows()))
+    expected = expected_rows(finished.rows(), query)
     path = tmp_path_factory.mktemp("export") / "found"
     assert client.export(query, path, form) == len(expected)
     assert READERS[form](path) == expected
@@ -360,12 +364,12 @@ def test_an_exported_file_gives_back_the_exact_rows(
 
 @FORMATS
 def test_all_nasty_texts_come_back_from_a_file(
-    client: AuditLogClient, standing: Lake, tmp_path: Path, form: Any
+    client: AuditLogClient, finished: Lake, tmp_path: Path, form: Any
 ) -> None:
     for order in ("asc", "desc"):
         query = everything(order=order)
-        assert client.export(query, str(tmp_path / "x"), form) == len(standing.rows())
-        assert READERS[form](tmp_path / "x") == expected_rows(standing.rows(), query)
+        assert client.export(query, str(tmp_path / "x"), form) == len(finished.rows())
+        assert READERS[form](tmp_path / "x") == expected_rows(finished.rows(), query)
 
 
 @FORMATS
@@ -385,23 +389,23 @@ def test_null_and_the_empty_text_are_told_apart(make_client: MakeClient, lake: L
     assert [second[n] for n in ("ChannelCode", "EntityParentId", "Before", "After")] == [None] * 4
 
 
-def test_a_csv_file_is_read_by_pythons_own_reader(client: AuditLogClient, standing: Lake, tmp_path: Path) -> None:
+def test_a_csv_file_is_read_by_pythons_own_reader(client: AuditLogClient, finished: Lake, tmp_path: Path) -> None:
     client.export(everything(), tmp_path / "x.csv", "csv")
     with (tmp_path / "x.csv").open(encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
     assert header == list(COLUMN_OF.values())
-    expected = expected_rows(standing.rows(), everything())
+    expected = expected_rows(finished.rows(), everything())
     texts = [name for name in header if name not in ("Timestamp", "EntityIndex")]
     assert [[row[header.index(n)] for n in texts] for row in rows] == [
         [row[n] or "" for n in texts] for row in expected
     ]
 
 
-def test_a_json_line_is_one_line_of_utf8(client: AuditLogClient, standing: Lake, tmp_path: Path) -> None:
+def test_a_json_line_is_one_line_of_utf8(client: AuditLogClient, finished: Lake, tmp_path: Path) -> None:
     client.export(everything(), tmp_path / "x.jsonl", "jsonl")
     text = (tmp_path / "x.jsonl").read_text("utf-8")
     assert text.endswith("\n")
-    assert text.count("\n") == len(standing.rows())
+    assert text.count("\n") == len(finished.rows())
 
 
 @FORMATS
@@ -423,7 +427,7 @@ def test_a_file_appears_whole_or_not_at_all(client: AuditLogClient, tmp_path: Pa
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
-def test_a_format_that_there_is_not_is_refused(client: AuditLogClient, tmp_path: Path) -> None:
+def test_an_unknown_format_is_refused(client: AuditLogClient, tmp_path: Path) -> None:
     for form in ("xlsx", "CSV", "", None, "json"):
         with pytest.raises(ValueError, match="format"):
             client.export(everything(), tmp_path / "x", form)  # type: ignore[arg-type]
@@ -442,7 +446,7 @@ def with_async_client(make_client: MakeClient, lake: Lake, use: Callable[[AsyncA
 
 
 def test_the_async_twin_gives_what_the_client_gives(
-    make_client: MakeClient, client: AuditLogClient, standing: Lake, tmp_path: Path
+    make_client: MakeClient, client: AuditLogClient, finished: Lake, tmp_path: Path
 ) -> None:
     query = everything(entity_id="500", include_children=True, limit=20)
 
@@ -464,24 +468,24 @@ def test_the_async_twin_gives_what_the_client_gives(
         with pytest.raises(CursorError):
             await twin.query(replace(query, cursor="x"))
 
-    with_async_client(make_client, standing, use)
+    with_async_client(make_client, finished, use)
 
 
-def test_many_async_queries_at_once_each_get_their_own_rows(make_client: MakeClient, standing: Lake) -> None:
-    asked = [
+def test_many_async_queries_at_once_each_get_their_own_rows(make_client: MakeClient, finished: Lake) -> None:
+    queries_at_once = [
         everything(actor_name=a, order=o, limit=1000)
         for a in ("jane@example.com", "O'Brien", "%", "7")
         for o in ("asc", "desc")
     ] * 3
 
     async def use(twin: AsyncAuditLogClient) -> list[list[AuditLogItem]]:
-        return [list(page.items) for page in await asyncio.gather(*(twin.query(query) for query in asked))]
+        return [list(page.items) for page in await asyncio.gather(*(twin.query(query) for query in queries_at_once))]
 
-    found = with_async_client(make_client, standing, use)
-    assert [rows_of(items) for items in found] == [expected_rows(standing.rows(), query) for query in asked]
+    found = with_async_client(make_client, finished, use)
+    assert [rows_of(items) for items in found] == [expected_rows(finished.rows(), query) for query in queries_at_once]
 
 
-def test_the_event_loop_goes_on_while_a_query_runs(make_client: MakeClient, standing: Lake) -> None:
+def test_the_event_loop_goes_on_while_a_query_runs(make_client: MakeClient, finished: Lake) -> None:
     async def use(twin: AsyncAuditLogClient) -> int:
         turns, query = 0, asyncio.ensure_future(twin.to_arrow(everything()))
         while not query.done():
@@ -489,10 +493,10 @@ def test_the_event_loop_goes_on_while_a_query_runs(make_client: MakeClient, stan
             await asyncio.sleep(0.001)
         return turns
 
-    assert with_async_client(make_client, standing, use) > 1
+    assert with_async_client(make_client, finished, use) > 1
 
 
-def test_an_async_iteration_can_be_left_at_any_time(make_client: MakeClient, standing: Lake) -> None:
+def test_an_async_iteration_can_be_left_at_any_time(make_client: MakeClient, finished: Lake) -> None:
     async def use(twin: AsyncAuditLogClient) -> int:
         async for _ in twin.iterate(everything(limit=10)):
             break
@@ -500,7 +504,7 @@ def test_an_async_iteration_can_be_left_at_any_time(make_client: MakeClient, sta
             break
         return len((await twin.query(everything(limit=7))).items)
 
-    assert with_async_client(make_client, standing, use) == 7
+    assert with_async_client(make_client, finished, use) == 7
 
 
 @pytest.fixture(scope="module")
@@ -552,8 +556,8 @@ def test_a_time_out_is_one(make_client: MakeClient, large: Lake) -> None:
 # -- threads
 
 
-def test_threads_share_a_client(client: AuditLogClient, standing: Lake) -> None:
-    asked = [
+def test_threads_share_a_client(client: AuditLogClient, finished: Lake) -> None:
+    queries_at_once = [
         everything(order=order, sources=[source], limit=100)
         for order in ("asc", "desc")
         for source in query_rows.SOURCES[:4]
@@ -565,24 +569,24 @@ def test_threads_share_a_client(client: AuditLogClient, standing: Lake) -> None:
         return rows_of(client.iterate(query))
 
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(walk, asked))
-    assert found == [expected_rows(standing.rows(), query) for query in asked]
+        found = list(pool.map(walk, queries_at_once))
+    assert found == [expected_rows(finished.rows(), query) for query in queries_at_once]
 
 
-def test_two_iterations_of_one_client_do_not_disturb_each_other(client: AuditLogClient, standing: Lake) -> None:
+def test_two_iterations_of_one_client_do_not_disturb_each_other(client: AuditLogClient, finished: Lake) -> None:
     first, second = (client.iterate(everything(order=order, limit=100)) for order in ("asc", "desc"))
     pairs = list(zip(first, second, strict=True))
-    assert rows_of(a for a, _ in pairs) == expected_rows(standing.rows(), everything(order="asc"))
-    assert rows_of(b for _, b in pairs) == expected_rows(standing.rows(), everything())
+    assert rows_of(a for a, _ in pairs) == expected_rows(finished.rows(), everything(order="asc"))
+    assert rows_of(b for _, b in pairs) == expected_rows(finished.rows(), everything())
 
 
 def test_a_client_can_be_closed_twice_and_then_answers_no_more(
-    make_client: MakeClient, standing: Lake, tmp_path: Path
+    make_client: MakeClient, finished: Lake, tmp_path: Path
 ) -> None:
-    with make_client(standing) as client:
+    with make_client(finished) as client:
         client.query(everything(limit=1))
     client.close()
-    for ask in (
+    for call in (
         client.query,
         client.to_arrow,
         lambda query: list(client.iterate(query)),
@@ -590,19 +594,19 @@ def test_a_client_can_be_closed_twice_and_then_answers_no_more(
         lambda query: client.export(query, tmp_path / "x", "csv"),
     ):
         with pytest.raises(AuditPipelineError):
-            ask(everything(limit=1))
+            call(everything(limit=1))
 
 
-def test_a_week_is_the_most_that_a_page_asks_for_and_a_result_too(client: AuditLogClient, tmp_path: Path) -> None:
+def test_a_page_and_a_result_span_at_most_a_week(client: AuditLogClient, tmp_path: Path) -> None:
     month = everything(to_date=WEEK["from_date"] + timedelta(days=31))
-    for ask in (
+    for call in (
         client.query,
         client.to_arrow,
         lambda q: client.export(q, tmp_path / "x", "csv"),
         lambda q: list(client.iterate(q)),
     ):
         with pytest.raises(InvalidQueryError):
-            ask(month)
+            call(month)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -615,7 +619,7 @@ def test_a_walk_that_is_cancelled_between_two_pages_ends_there(client: AuditLogC
         next(items)
 
 
-def test_a_history_that_is_cancelled_tells_nothing_more(client: AuditLogClient) -> None:
+def test_a_history_that_is_cancelled_gives_nothing_more(client: AuditLogClient) -> None:
     cancelled = threading.Event()
     cancelled.set()
     with pytest.raises(QueryCancelledError):
@@ -632,7 +636,7 @@ def test_what_is_cancelled_before_it_begins_gives_nothing(client: AuditLogClient
 
 @pytest.mark.parametrize("method", ["query", "to_arrow", "to_pandas", "to_polars", "export"])
 def test_a_cancelled_task_cancels_the_work_in_its_thread(
-    make_client: MakeClient, standing: Lake, monkeypatch: pytest.MonkeyPatch, method: str
+    make_client: MakeClient, finished: Lake, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     ended: list[bool] = []
 
@@ -649,7 +653,7 @@ def test_a_cancelled_task_cancels_the_work_in_its_thread(
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    with_async_client(make_client, standing, use)
+    with_async_client(make_client, finished, use)
     assert ended == [True]
 
 

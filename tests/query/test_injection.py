@@ -20,7 +20,7 @@ from audit_pipeline.query.sql import Statement
 from tests.support import query_rows
 from tests.support.lake import DAY1, Lake, entity, event, key, obj
 from tests.support.query_oracle import expected_rows, rows_of
-from tests.support.query_rows import WEEK, MakeClient, can_be_asked_for, text, written
+from tests.support.query_rows import WEEK, MakeClient, can_be_a_filter, text, written
 
 make_client = query_rows.make_client
 
@@ -108,7 +108,7 @@ def hostile_event(number: int, value: str) -> str:
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """A lake that holds every text of the corpus in every column."""
     events = "".join(hostile_event(n, value) for n, value in enumerate((*CORPUS, *CONTROLS[:-1])))
-    return written(query_rows.StandingLake(tmp_path_factory.mktemp("hostile")), {key(DAY1): events}, [DAY1])
+    return written(query_rows.FinishedLake(tmp_path_factory.mktemp("hostile")), {key(DAY1): events}, [DAY1])
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ def some(field: str, step: int) -> tuple[str, ...]:
     return CORPUS[FIELDS.index(field) % step :: step]
 
 
-def asking(field: str, value: str) -> AuditLogQuery:
+def query_of(field: str, value: str) -> AuditLogQuery:
     return AuditLogQuery(**WEEK, limit=1000, **{field: [value] if field in LISTS else value})
 
 
@@ -140,7 +140,7 @@ def test_a_hostile_text_finds_the_rows_that_hold_it_and_no_other(
     client: AuditLogClient, hostile: Lake, field: str, step: int
 ) -> None:
     for value in some(field, step):
-        query = asking(field, value)
+        query = query_of(field, value)
         found = rows_of(client.query(query).items)
         assert found == expected_rows(hostile.rows(), query), value
         assert found, value
@@ -168,7 +168,7 @@ def test_all_hostile_texts_at_once_in_lists_and_beside_each_other(client: AuditL
 def test_control_characters_are_refused_by_the_name_of_their_field(client: AuditLogClient, field: str) -> None:
     for value in CONTROLS:
         with pytest.raises(InvalidQueryError) as refused:
-            client.query(asking(field, value) if field != "sources" else AuditLogQuery(**WEEK, sources=[value]))
+            client.query(query_of(field, value) if field != "sources" else AuditLogQuery(**WEEK, sources=[value]))
         assert refused.value.field == field
         assert str(refused.value).isprintable()
 
@@ -193,8 +193,8 @@ def test_cursors_of_hostile_rows_walk_over_all_of_them(client: AuditLogClient, h
 
 def test_a_history_of_a_hostile_name_is_its_own(client: AuditLogClient) -> None:
     for value in CORPUS[::8]:
-        told = list(client.history(value, value, WEEK["from_date"], WEEK["to_date"]))
-        assert [entry.item.entity_id for entry in told] == [value]
+        entries = list(client.history(value, value, WEEK["from_date"], WEEK["to_date"]))
+        assert [entry.item.entity_id for entry in entries] == [value]
 
 
 def test_a_long_hostile_text_is_a_value_too_where_limits_allow_it(make_client: MakeClient, lake: Lake) -> None:
@@ -205,12 +205,12 @@ def test_a_long_hostile_text_is_a_value_too_where_limits_allow_it(make_client: M
     with make_client(lake, limits=QueryLimits(max_text_length=10_000)) as client:
         for field in FIELDS:
             for value in values:
-                query = asking(field, value)
+                query = query_of(field, value)
                 found = rows_of(client.query(query).items)
                 assert found == expected_rows(rows, query)
                 assert found
     with make_client(lake) as client, pytest.raises(InvalidQueryError):
-        client.query(asking("text", values[0]))
+        client.query(query_of("text", values[0]))
 
 
 hostile_texts = st.lists(st.sampled_from([*CORPUS, "'", "\\", "a", "--", "\U0001f600"]), min_size=1, max_size=6).map(
@@ -221,11 +221,11 @@ hostile_texts = st.lists(st.sampled_from([*CORPUS, "'", "\\", "a", "--", "\U0001
 @settings(max_examples=40)
 @given(st.sampled_from(FIELDS), st.one_of(hostile_texts, st.text(min_size=1, max_size=300)))
 @example("text", "\x00'")
-def test_any_text_is_answered_as_the_oracle_does_or_refused_by_name(
+def test_any_text_finds_the_rows_of_the_oracle_or_is_refused_by_name(
     client: AuditLogClient, hostile: Lake, field: str, value: str
 ) -> None:
-    query = asking(field, value)
-    if can_be_asked_for(value):
+    query = query_of(field, value)
+    if can_be_a_filter(value):
         assert rows_of(client.query(query).items) == expected_rows(hostile.rows(), query)
     else:
         with pytest.raises(InvalidQueryError) as refused:
@@ -256,7 +256,7 @@ def test_a_hostile_text_makes_the_same_statement_as_a_harmless_one_of_its_length
     client: AuditLogClient, field: str, step: int
 ) -> None:
     for value in some(field, step):
-        hostile, harmless = (client.statement(asking(field, text)) for text in (value, "x" * len(value)))
+        hostile, harmless = (client.statement(query_of(field, text)) for text in (value, "x" * len(value)))
         assert_same_shape(hostile, harmless)
 
 

@@ -1,4 +1,4 @@
-"""Pages: whoever walks them, in whatever steps and turns, sees every row exactly once; and whose cursor is taken."""
+"""Pages of any sizes, forwards and backwards, hold every row exactly once; and which cursors are accepted."""
 
 import base64
 import json
@@ -36,7 +36,7 @@ from tests.support.query_rows import (
 )
 
 make_client = query_rows.make_client
-standing = query_rows.standing
+finished = query_rows.finished
 
 ORDERS: Final = ("asc", "desc")
 SIZES: Final = st.one_of(st.integers(1, 4), st.integers(1, 60), st.just(1000))
@@ -47,13 +47,13 @@ def everything(**chosen: Any) -> AuditLogQuery:
 
 
 @pytest.fixture(scope="module")
-def client(make_client: MakeClient, standing: Lake) -> Iterator[AuditLogClient]:
-    with make_client(standing) as opened:
+def client(make_client: MakeClient, finished: Lake) -> Iterator[AuditLogClient]:
+    with make_client(finished) as opened:
         yield opened
 
 
 def walk(client: AuditLogClient, query: AuditLogQuery, direction: str = "next") -> Iterator[Page]:
-    """The pages from the query's own on, each asked for with the cursor that the one before it gave."""
+    """The pages from the query's own on, each by the cursor of the one before it."""
     while True:
         page = client.query(query)
         yield page
@@ -101,10 +101,10 @@ def test_pages_of_any_size_hold_every_row_of_any_lake_once_in_both_orders_and_di
 @settings(max_examples=25)
 @given(st.data())
 def test_pages_of_a_filtered_query_hold_every_row_once_in_both_orders_and_directions(
-    client: AuditLogClient, standing: Lake, data: st.DataObject
+    client: AuditLogClient, finished: Lake, data: st.DataObject
 ) -> None:
-    query = data.draw(queries(standing.rows()))
-    expected = expected_rows(standing.rows(), query)
+    query = data.draw(queries(finished.rows()))
+    expected = expected_rows(finished.rows(), query)
     # not a thousand pages
     smallest = max(1, len(expected) // 12)
     query = replace(query, limit=data.draw(st.integers(smallest, smallest + 20)))
@@ -116,10 +116,10 @@ def test_pages_of_a_filtered_query_hold_every_row_once_in_both_orders_and_direct
     st.data(), st.sampled_from(ORDERS), st.lists(st.tuples(st.sampled_from(["next", "previous"]), SIZES), max_size=8)
 )
 def test_pages_of_any_sizes_in_any_mixed_directions_lie_where_they_should(
-    client: AuditLogClient, standing: Lake, data: st.DataObject, order: str, steps: list[tuple[str, int]]
+    client: AuditLogClient, finished: Lake, data: st.DataObject, order: str, steps: list[tuple[str, int]]
 ) -> None:
     query = everything(order=order, sources=data.draw(st.sampled_from([None, ["shop", "Shop", "a"]])))
-    expected = expected_rows(standing.rows(), query)
+    expected = expected_rows(finished.rows(), query)
     start, end = 0, min(data.draw(SIZES), len(expected))
     page = client.query(replace(query, limit=end))
     for direction, size in steps:
@@ -142,10 +142,8 @@ def test_pages_of_one_row_hold_every_row_once(make_client: MakeClient, tmp_path_
         assert_walks_both_ways(client, query, expected_rows(lake.rows(), query), 1)
 
 
-def test_the_rows_of_one_event_are_told_apart_though_timestamp_and_id_are_equal(
-    make_client: MakeClient, lake: Lake
-) -> None:
-    """What the seed's cursor, Timestamp and Id, loses."""
+def test_the_rows_of_one_event_are_paged_though_timestamp_and_id_are_equal(make_client: MakeClient, lake: Lake) -> None:
+    """A cursor of Timestamp and Id alone would lose them."""
     written(lake, {key(DAY1): "".join(event("e", *[entity()] * 5, source=s) for s in ("a", "b", "c"))}, [DAY1])
     with make_client(lake) as client:
         for size in range(1, 17):
@@ -267,38 +265,38 @@ def test_an_open_client_sees_what_a_later_run_has_written(make_client: MakeClien
 @settings(max_examples=15)
 @given(st.data(), st.integers(20, 1000))
 def test_iterating_gives_the_rows_of_to_arrow_whatever_the_page_size(
-    client: AuditLogClient, standing: Lake, data: st.DataObject, size: int
+    client: AuditLogClient, finished: Lake, data: st.DataObject, size: int
 ) -> None:
-    query = data.draw(queries(standing.rows(), limit=size))
+    query = data.draw(queries(finished.rows(), limit=size))
     found = rows_of(client.iterate(query))
     assert found == rows_of_records(client.to_arrow(query).to_pylist())
-    assert found == expected_rows(standing.rows(), query)
+    assert found == expected_rows(finished.rows(), query)
 
 
-def test_iterating_goes_on_from_a_cursor(client: AuditLogClient, standing: Lake) -> None:
+def test_iterating_goes_on_from_a_cursor(client: AuditLogClient, finished: Lake) -> None:
     page = client.query(everything(limit=100))
     rest = client.iterate(everything(limit=200, cursor=page.next_cursor))
-    assert rows_of([*page.items, *rest]) == expected_rows(standing.rows(), everything())
+    assert rows_of([*page.items, *rest]) == expected_rows(finished.rows(), everything())
 
 
-def test_iterating_backwards_from_a_cursor_goes_row_by_row_to_the_start(client: AuditLogClient, standing: Lake) -> None:
-    expected = expected_rows(standing.rows(), everything())
+def test_iterating_backwards_from_a_cursor_goes_row_by_row_to_the_start(client: AuditLogClient, finished: Lake) -> None:
+    expected = expected_rows(finished.rows(), everything())
     page = client.query(everything(limit=90, cursor=cursor_of(client, everything())))
     back = client.iterate(everything(limit=2, cursor=page.previous_cursor, direction="previous"))
     assert rows_of(back) == expected[2::-1]
 
 
-def test_iterating_reads_no_page_before_it_is_wanted(client: AuditLogClient, standing: Lake) -> None:
+def test_iterating_reads_no_page_before_it_is_wanted(client: AuditLogClient, finished: Lake) -> None:
     items = client.iterate(everything(limit=2))
-    assert rows_of([next(items), next(items), next(items)]) == expected_rows(standing.rows(), everything())[:3]
+    assert rows_of([next(items), next(items), next(items)]) == expected_rows(finished.rows(), everything())[:3]
 
 
 # -- cursors
 
 
 @pytest.fixture(scope="module")
-def signing(make_client: MakeClient, standing: Lake) -> Iterator[AuditLogClient]:
-    with make_client(standing, cursor_key="the key of these tests") as opened:
+def signing(make_client: MakeClient, finished: Lake) -> Iterator[AuditLogClient]:
+    with make_client(finished, cursor_key="the key of these tests") as opened:
         yield opened
 
 
@@ -367,8 +365,8 @@ def test_the_text_none_is_not_no_filter(client: AuditLogClient) -> None:
             client.query(everything(**{field: "None"}, cursor=cursor))
 
 
-def test_the_page_size_may_change_and_values_may_be_listed_otherwise(client: AuditLogClient, standing: Lake) -> None:
-    expected = expected_rows(standing.rows(), OF_AN_ORDER)
+def test_the_page_size_may_change_and_values_may_be_listed_otherwise(client: AuditLogClient, finished: Lake) -> None:
+    expected = expected_rows(finished.rows(), OF_AN_ORDER)
     cursor = cursor_of(client, OF_AN_ORDER)
     for sources in (tuple(reversed(SOURCES)), set(SOURCES), [*SOURCES, *SOURCES]):
         for size in (1, 4, 1000):
@@ -377,10 +375,10 @@ def test_the_page_size_may_change_and_values_may_be_listed_otherwise(client: Aud
 
 
 def test_a_cursor_works_at_another_client_of_the_same_settings(
-    client: AuditLogClient, make_client: MakeClient, standing: Lake
+    client: AuditLogClient, make_client: MakeClient, finished: Lake
 ) -> None:
     cursor = cursor_of(client, everything())
-    with make_client(standing) as another:
+    with make_client(finished) as another:
         assert another.query(everything(cursor=cursor)).items == client.query(everything(cursor=cursor)).items
 
 
@@ -390,9 +388,9 @@ def test_a_cursor_works_at_another_client_of_the_same_settings(
 def test_a_text_that_never_was_a_cursor_is_refused(
     client: AuditLogClient, signing: AuditLogClient, cursor: str
 ) -> None:
-    for one in (client, signing):
+    for reader in (client, signing):
         with pytest.raises(CursorError):
-            one.query(everything(cursor=cursor))
+            reader.query(everything(cursor=cursor))
 
 
 @settings(max_examples=150)
@@ -404,29 +402,29 @@ def test_any_other_text_is_refused_as_a_query_is(client: AuditLogClient, cursor:
 
 
 def test_a_cut_cursor_is_refused(client: AuditLogClient, signing: AuditLogClient) -> None:
-    for one in (client, signing):
-        cursor = cursor_of(one, everything())
+    for reader in (client, signing):
+        cursor = cursor_of(reader, everything())
         for cut_off in range(1, len(cursor)):
             with pytest.raises(CursorError):
-                one.query(everything(cursor=cursor[:-cut_off]))
+                reader.query(everything(cursor=cursor[:-cut_off]))
             with pytest.raises(CursorError):
-                one.query(everything(cursor=cursor[cut_off:]))
+                reader.query(everything(cursor=cursor[cut_off:]))
 
 
 def test_a_cursor_with_anything_added_is_refused(client: AuditLogClient, signing: AuditLogClient) -> None:
-    for one in (client, signing):
-        cursor = cursor_of(one, everything())
+    for reader in (client, signing):
+        cursor = cursor_of(reader, everything())
         # "=" is base64's padding, and says nothing
         for added in ("A", "AA", "AAAA", "=A", " ", "%", "é", "-"):
             for text in (cursor + added, added + cursor):
                 with pytest.raises(InvalidQueryError) as refused:
-                    one.query(everything(cursor=text))
+                    reader.query(everything(cursor=text))
                 assert refused.value.field == "cursor"
 
 
-def test_a_signed_cursor_leads_on_with_its_own_key(signing: AuditLogClient, standing: Lake) -> None:
+def test_a_signed_cursor_leads_on_with_its_own_key(signing: AuditLogClient, finished: Lake) -> None:
     pages = list(walk(signing, everything(limit=400)))
-    assert rows_of_pages(pages) == expected_rows(standing.rows(), everything())
+    assert rows_of_pages(pages) == expected_rows(finished.rows(), everything())
     assert pages[1].previous_cursor is not None
     back = signing.query(everything(limit=400, cursor=pages[1].previous_cursor, direction="previous"))
     assert back.items == pages[0].items
@@ -442,9 +440,9 @@ def test_no_character_of_a_signed_cursor_can_be_changed(signing: AuditLogClient)
 
 @pytest.mark.parametrize("key", [None, "another key", "the key of these tests "])
 def test_a_cursor_signed_with_another_key_or_with_none_is_refused(
-    signing: AuditLogClient, make_client: MakeClient, standing: Lake, key: str | None
+    signing: AuditLogClient, make_client: MakeClient, finished: Lake, key: str | None
 ) -> None:
-    with make_client(standing, cursor_key=key) as other:
+    with make_client(finished, cursor_key=key) as other:
         with pytest.raises(CursorError):
             signing.query(everything(cursor=cursor_of(other, everything())))
         with pytest.raises(CursorError):
@@ -452,10 +450,10 @@ def test_a_cursor_signed_with_another_key_or_with_none_is_refused(
 
 
 def test_a_changed_unsigned_cursor_is_refused_or_leads_to_rows_of_its_own_query(
-    client: AuditLogClient, standing: Lake
+    client: AuditLogClient, finished: Lake
 ) -> None:
-    """Who may ask the query may see all its rows, so that a forged place shows nothing new."""
-    expected = expected_rows(standing.rows(), OF_AN_ORDER)
+    """Whoever may run the query may see all its rows: a forged position shows nothing new."""
+    expected = expected_rows(finished.rows(), OF_AN_ORDER)
     cursor = cursor_of(client, OF_AN_ORDER)
     taken = 0
     for at, letter in enumerate(cursor):
@@ -501,9 +499,9 @@ FORGED: Final = {
 @pytest.mark.parametrize("direction", ["next", "previous"])
 @pytest.mark.parametrize("part", FORGED)
 def test_a_forged_place_is_refused_or_is_a_place(
-    client: AuditLogClient, standing: Lake, part: str, direction: str
+    client: AuditLogClient, finished: Lake, part: str, direction: str
 ) -> None:
-    expected = expected_rows(standing.rows(), OF_AN_ORDER)
+    expected = expected_rows(finished.rows(), OF_AN_ORDER)
     parts = parts_of(cursor_of(client, OF_AN_ORDER))
     at = len(parts) - 4 + list(FORGED).index(part)
     for value in FORGED[part]:
@@ -521,7 +519,7 @@ def test_a_forged_place_is_refused_or_is_a_place(
 
 MILLION_DAYS: Final = 7
 ROWS_A_DAY: Final = 150_000
-#: Every day's middle third happens in one moment.
+#: The middle third of every day has one timestamp.
 CROWD: Final = slice(50_000, 100_000)
 
 

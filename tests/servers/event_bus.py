@@ -104,7 +104,7 @@ class EventBus(JsonService):
             time.sleep(fault.latency)
         if fault and fault.error:
             status, code = fault.error
-            raise Refused(code, "a fault that the test asked for", status)
+            raise Refused(code, "a fault of the test", status)
         if sum(map(_size, entries)) >= MAX_BYTES:
             raise Refused("ValidationException", "Total size of the entries in the request is over the limit.")
         if fault and fault.reset:
@@ -126,7 +126,7 @@ class EventBus(JsonService):
 
     def _take(self, entry: _Json, fault: Fault | None) -> _Json:
         if fault and fault.entry_code and fault.entries(entry):
-            return {"ErrorCode": fault.entry_code, "ErrorMessage": "a fault that the test asked for"}
+            return {"ErrorCode": fault.entry_code, "ErrorMessage": "a fault of the test"}
         if missing := [name for name in _REQUIRED if not entry.get(name)]:
             return {"ErrorCode": "InvalidArgument", "ErrorMessage": f"Parameter {missing[0]} is not valid."}
         if not _is_object(entry["Detail"]):

@@ -1,4 +1,4 @@
-"""The simulator must write what Firehose would, say truly what it wrote, and do both again for the same seed."""
+"""The simulator writes what Firehose would, counts correctly what it wrote, and repeats both for the same seed."""
 
 import gzip
 import json
@@ -39,7 +39,7 @@ class Lake(NamedTuple):
 
 @pytest.fixture(scope="module")
 def faulty(tmp_path_factory: pytest.TempPathFactory) -> Lake:
-    """Three days with much wrong in them."""
+    """Three days with many faults."""
     raw = open_store(str(tmp_path_factory.mktemp("raw")), create=True)
     summary = simulate(raw, FIRST, LAST, events_per_day=3000, seed=7, shares=MANY_FAULTS)
     return Lake(raw, summary, {info.key: raw.get(info.key) for info in raw.list()})
@@ -277,7 +277,7 @@ def test_the_total_is_the_sum_of_the_days(faulty: Lake) -> None:
     assert faulty.summary.total.malformed == summed
 
 
-def test_the_days_hold_the_events_asked_for(faulty: Lake) -> None:
+def test_the_days_have_the_requested_number_of_events(faulty: Lake) -> None:
     total = faulty.summary.total
     published = total.records - total.duplicates - total.conflicts
     assert 3 * 3000 - 10 <= published <= 3 * 3000 + 10
@@ -346,12 +346,12 @@ def test_producers_can_be_held_to_the_words_of_the_contract() -> None:
     assert all("before" in entity and "after" in entity for entity in updated)
 
 
-def test_progress_is_told_after_every_object(tmp_path: Path) -> None:
-    told: list[Progress] = []
-    total = simulate(open_store(str(tmp_path)), FIRST, FIRST, events_per_day=500, progress=told.append).total
-    assert [step.objects for step in told] == list(range(1, total.objects + 1))
-    assert told[-1].records == total.records
-    assert told[-1].hour.day == FIRST
+def test_progress_is_reported_after_every_object(tmp_path: Path) -> None:
+    steps: list[Progress] = []
+    total = simulate(open_store(str(tmp_path)), FIRST, FIRST, events_per_day=500, progress=steps.append).total
+    assert [step.objects for step in steps] == list(range(1, total.objects + 1))
+    assert steps[-1].records == total.records
+    assert steps[-1].hour.day == FIRST
 
 
 def test_a_busy_day_is_made_lazily_in_bounded_memory() -> None:
@@ -395,7 +395,7 @@ def test_days_out_of_order_are_refused() -> None:
 
 
 def test_no_events_and_no_buffer_are_refused() -> None:
-    with pytest.raises(SettingsError, match="one event"):
+    with pytest.raises(SettingsError, match="events_per_day"):
         raw_objects(FIRST, FIRST, events_per_day=0)
     with pytest.raises(SettingsError, match="buffer"):
         replace(Firehose(), buffer_bytes=0)

@@ -1,4 +1,4 @@
-"""A publisher of unchanged boto3 against the stand-in of EventBridge, and events to publish."""
+"""Clients of unchanged boto3 against the stand-in for EventBridge, and events to publish."""
 
 import os
 import time
@@ -13,7 +13,7 @@ from audit_pipeline.producer import AuditEvent, Backoff, Entity, EntityChange, E
 from tests.servers.event_bus import REGION, EventBus
 from tests.servers.s3 import ACCESS_KEY, SECRET_KEY
 
-#: Short waits: the tests are about what is sent again, not about how long that takes.
+#: Short waits: the tests are about what is retried, not about when.
 QUICK = Backoff(first=0.002, longest=0.02)
 
 

@@ -1,6 +1,6 @@
-"""What a query must answer, said a second time in plain Python: over rows as ``lake.Lake.rows`` gives them.
+"""The rows that a query must return, computed a second time in plain Python from the rows of ``lake.Lake.rows``.
 
-It shares nothing with the product but the names of a query's fields, so that it can be wrong only in other ways.
+It shares nothing with the product but the names of a query's fields, so that it cannot have the same faults.
 """
 
 from collections.abc import Iterable
@@ -36,13 +36,13 @@ COLUMN_OF: Final = {
 
 
 def expected_rows(rows: Iterable[Record], query: AuditLogQuery) -> list[Record]:
-    """All rows that the query asks for, in its order; its limit, cursor and direction aside."""
+    """All rows that the query matches, in its order; its limit, cursor and direction do not apply."""
     found = [{column: row[column] for column in COLUMN_OF.values()} for row in rows if matches(row, query)]
     return sorted(found, key=order_key, reverse=query.order == "desc")
 
 
 def expected_history(rows: Iterable[Record], entity_type: str, entity_id: str) -> list[tuple[Record, bool]]:
-    """The rows of an entity and of its children from the earliest on, and whether each is a child's."""
+    """The rows of an entity and of its children, oldest first, and whether each is a child's."""
     found = []
     for row in rows:
         is_itself = (row["EntityType"], row["EntityId"]) == (entity_type, entity_id)

@@ -1,7 +1,7 @@
-"""Lakes of rows that are hard to page through and to filter, questions that hit some of them, and who answers.
+"""Lakes of rows that are hard to page and to filter, queries that match some of them, and clients.
 
-The pipeline itself makes each lake, from events. Their values are few, so that filters hit, many rows share one
-timestamp and the same Id comes from several sources; and they are such as SQL, JSON or a sort order trips over.
+The pipeline itself writes each lake, from events. Values are few, so that filters match, many rows share one timestamp
+and the same Id comes from several sources; and they are hard for SQL, JSON or a sort order.
 """
 
 import json
@@ -32,8 +32,8 @@ DAYS: Final = (DAY1, DAY2, DAY3, DAY4)
 #: A range of the most days, around them.
 WEEK: Final = {"from_date": DAY0, "to_date": DAY0 + timedelta(days=7)}
 
-#: No order but that of bytes and code points agrees on these: not a locale's, nor UTF-16's (whose U+FFFD is after
-#: U+1F600), nor one that ends at a NUL, ignores trailing space or cuts long texts.
+#: Only bytes and code points sort these alike: a locale does not, nor does UTF-16 (U+FFFD after U+1F600), nor an order
+#: that stops at a NUL, ignores trailing space or truncates long texts.
 IDS: Final = (
     *("e1", "e10", "e9", "E1", "e", "é", "e\u0301", "z", "ä", "ß", "ss", "\u0131", "中"),
     *("\ufffd", "\U0001f600", "\ue000", "\uffff", "\U00010000", "\U0010ffff", "\u2028", "\x7f", "\x80"),
@@ -64,7 +64,7 @@ VALUES: Final = (
 
 
 def text(random: Random, value: str) -> str:
-    """A JSON string of this value, its odd letters as they are or as escapes."""
+    """A JSON string of this value, with or without escapes for non-ASCII characters."""
     return json.dumps(value, ensure_ascii=random.choice([True, False]))
 
 
@@ -108,7 +108,7 @@ def some_event(random: Random, event_id: str, source: str, day: date) -> str:
 def some_raw(
     random: Random, events: int, days: Sequence[date] = DAYS, sources: Sequence[str] = SOURCES
 ) -> dict[str, str]:
-    """Raw objects with so many different events of these days, some delivered late; by key."""
+    """Raw objects with this many different events of these days, some delivered late; by key."""
     raw: dict[str, str] = {}
     used = set()
     for number in range(events):
@@ -144,7 +144,7 @@ def new_lake(raw: Mapping[str, str], partitions: Sequence[date] = DAYS) -> Itera
 
 
 def write_day(lake: Lake, day: date, source: str, rows: pa.Table) -> None:
-    """A day's rows of one source without the pipeline, which a million of them would keep busy; sorted as it sorts."""
+    """A day's rows of one source, sorted, without the pipeline, which is too slow for a million of them."""
     ordered = rows.sort_by([("Timestamp", "ascending"), ("Id", "ascending"), ("EntityIndex", "ascending")])
     columns = [
         ordered[name].cast(kind) if name in ordered.column_names else pa.nulls(len(ordered), kind)
@@ -164,8 +164,8 @@ def raws(draw: st.DrawFn, max_events: int = 10, **chosen: Any) -> dict[str, str]
     return some_raw(draw(st.randoms(use_true_random=False)), draw(st.integers(0, max_events)), **chosen)
 
 
-def can_be_asked_for(value: object) -> bool:
-    """Whether a query may hold this text: of ordinary length and without control characters."""
+def can_be_a_filter(value: object) -> bool:
+    """Whether a query may filter by this text: of allowed length and without control characters."""
     return (
         isinstance(value, str)
         and 1 <= len(value) <= 256
@@ -175,7 +175,7 @@ def can_be_asked_for(value: object) -> bool:
 
 @st.composite
 def queries(draw: st.DrawFn, rows: Sequence[Record], **fixed: Any) -> AuditLogQuery:
-    """A question with any filters, most of them taken from one row, so that some rows meet them all."""
+    """A query with any filters, most of them taken from one row, so that some rows match them all."""
     target = draw(st.sampled_from(rows)) if rows else {}
 
     def rarely() -> bool:
@@ -183,7 +183,7 @@ def queries(draw: st.DrawFn, rows: Sequence[Record], **fixed: Any) -> AuditLogQu
 
     def values(*columns: str, others: Sequence[str] = ("Order", "%", "no such")) -> list[str]:
         own = [target.get(column) for column in columns]
-        return [value for value in own * 3 if can_be_asked_for(value)] + list(others)
+        return [value for value in own * 3 if can_be_a_filter(value)] + list(others)
 
     def one(*columns: str) -> str | None:
         return draw(st.sampled_from(values(*columns))) if rarely() else None
@@ -244,8 +244,8 @@ def make_client() -> MakeClient:
     return make
 
 
-class StandingLake(Lake):
-    """Nobody writes to it any more, so that its rows need reading once."""
+class FinishedLake(Lake):
+    """A lake that nothing is written to any more, so that its rows are read once."""
 
     @cached_property
     def _rows(self) -> list[Record]:
@@ -256,6 +256,6 @@ class StandingLake(Lake):
 
 
 @pytest.fixture(scope="session")
-def standing(tmp_path_factory: pytest.TempPathFactory) -> Lake:
-    """The same few hundred events for many questions."""
-    return written(StandingLake(tmp_path_factory.mktemp("standing")), some_raw(Random(5), 400, sources=SOURCES[:4]))
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """A few hundred events for many queries."""
+    return written(FinishedLake(tmp_path_factory.mktemp("finished")), some_raw(Random(5), 400, sources=SOURCES[:4]))

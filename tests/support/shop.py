@@ -1,4 +1,4 @@
-"""The audit log of a small shop on some days of May 2026: what the tests of queries and the documents ask about."""
+"""The audit log of a small shop on some days of May 2026, for the tests of queries and of the docs."""
 
 import json
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from tests.support.lake import Lake, entity, event, key, zipped
 
 ORDERS, STOCK = "myapp.orderservice", "myapp.inventoryservice"
 DAYS = (date(2026, 5, 6), date(2026, 5, 12), date(2026, 5, 14), date(2026, 5, 28))
-#: Of the events of one minute.
+#: Events of one minute.
 BUSY = 40
 
 
@@ -35,7 +35,7 @@ def change(
     correlation: str | None = None,
     channel: str | None = None,
 ) -> str:
-    """An event of one entity change. A Before or After that is a text is taken as it is."""
+    """An event of one entity change. ``before`` and ``after`` may be JSON texts, which are kept as they are."""
     kind, number = what
     fields = {"entity": json.dumps({"id": number, "name": name or f"{kind} #{number}"})}
     for field, value in (("before", before), ("after", after)):

@@ -1,4 +1,4 @@
-"""What an outbox is to its relay: entries in the order they were written, and a lease that one relay holds."""
+"""The interface of an outbox to its relay: entries in the order they were written, and a lease that one relay holds."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ LEASE_TABLE: Final = "audit_outbox_lease"
 
 @dataclass(frozen=True, slots=True)
 class OutboxRecord:
-    """An entry and its place; ``problem`` is why the bus refused it, where it did."""
+    """An entry and its position; ``problem`` is why the bus refused it, where it did."""
 
     position: int
     entry: Entry
@@ -27,22 +27,22 @@ class Outbox(Protocol):
     """The relay's side of an outbox. Each call is a transaction of its own."""
 
     def pending(self, limit: int) -> Sequence[OutboxRecord]:
-        """The oldest that are not parked, in the order of their positions."""
+        """The oldest entries that are not parked, ordered by position."""
 
     def remove(self, positions: Sequence[int]) -> None:
-        """The bus has them."""
+        """Delete entries that the bus has accepted."""
 
     def park(self, position: int, problem: str) -> None:
-        """The bus refused it: it stays, and is left out until somebody has it sent again."""
+        """Keep an entry that the bus refused, but leave it out of :meth:`pending` until ``send_again``."""
 
     def hold_lease(self, owner: str, seconds: float) -> bool:
-        """Take or renew the right to drain: whether ``owner`` has it for so long from now."""
+        """Take or renew the lease for ``seconds`` from now; whether ``owner`` has it."""
 
     def release_lease(self, owner: str) -> None: ...
 
 
 def columns_of(entry: Entry) -> dict[str, str]:
-    """An entry as the columns of the outbox's table, all text, for those who write it by means of their own."""
+    """The columns of an entry in the table of the outbox, all text, for applications that write it themselves."""
     return {
         "event_id": entry.event_id,
         "source": entry.source,

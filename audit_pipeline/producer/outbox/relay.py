@@ -1,4 +1,4 @@
-"""The relay: drains an outbox to the bus, for as long as it runs, whatever happens to it in between."""
+"""The relay: sends the entries of an outbox to the bus, and survives failures of both."""
 
 import logging
 import os
@@ -19,18 +19,19 @@ from audit_pipeline.producer.transport import Accepted, Outcome, Refused, Transp
 __all__ = ["OutboxRelay"]
 
 #: Entries read at once.
-_PAGE: Final = 500
+_PAGE_SIZE: Final = 500
 
 _log = logging.getLogger(__name__)
 
 
 class OutboxRelay:
-    """Sends what an outbox holds, in its order per entity, and takes out what the bus has confirmed.
+    """Sends the entries of an outbox, in order per entity, and removes those that the bus has accepted.
 
-    An entry is taken out after the bus has it, so a relay that is killed in between sends it twice; its ``event_id``
-    tells. What the bus refuses for good is parked in the outbox and logged. Of several relays over one outbox one
-    works, and another takes over ``lease_seconds`` after it was last heard of. Their clocks should agree to within
-    that; if they do not, or the one at work was frozen for longer, both send for a while: twice, never less.
+    An entry is removed after the bus has it, so a relay that is killed in between sends it twice; both copies have the
+    same ``event_id``. Entries that the bus finally refuses are parked in the outbox and logged. Of several relays of
+    one outbox one is active, and another takes over ``lease_seconds`` after its last sign of life. Their clocks should
+    agree to within that; if they do not, or the active one was frozen for longer, both send for a while: twice, never
+    less.
     """
 
     def __init__(
@@ -53,50 +54,50 @@ class OutboxRelay:
         self._owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
     def run(self, stop: threading.Event) -> None:
-        """Drain, wait ``poll_seconds``, and so on until ``stop`` is set. Errors of the database or setup are logged."""
+        """Drain every ``poll_seconds`` until ``stop`` is set. Errors of the database or of the setup are logged."""
         while not stop.is_set():
             try:
                 self.drain(stop)
             except SetupError as error:
-                _log.error("%s; next try in %s seconds", error, self._poll_seconds)
+                _log.error("%s; next attempt in %s seconds", error, self._poll_seconds)
             except Exception:
-                # a database that is away for a while must not end the relay: nobody would start it again
-                _log.exception("the outbox could not be drained; next try in %s seconds", self._poll_seconds)
+                # a database outage must not end the relay, which nobody would restart
+                _log.exception("the outbox could not be drained; next attempt in %s seconds", self._poll_seconds)
             stop.wait(self._poll_seconds)
 
     def drain(self, stop: threading.Event | None = None) -> int:
-        """Send until nothing is left that can be sent, or ``stop`` is set, or another relay is at work.
+        """Send until no entry is left to be sent, ``stop`` is set, or another relay has the lease.
 
-        How many entries the bus took. What fails in passing is sent again, for as long as it takes.
-        :class:`SetupError`, with nothing parked, where this process has no region, no credentials or the like.
+        Returns how many entries the bus accepted. Temporary failures are retried without limit. :class:`SetupError`,
+        with nothing parked, where this process has no region, no credentials or the like.
         """
         stop = stop or threading.Event()
         sent = 0
-        if not self._outbox.pending(1):  # an idle relay only reads
+        if not self._outbox.pending(1):  # an idle relay only reads the outbox
             return 0
         try:
-            while self._is_at_work(stop) and (page := self._outbox.pending(_PAGE)):
+            while self._has_lease(stop) and (page := self._outbox.pending(_PAGE_SIZE)):
                 delivery = Delivery(self._sender, self._backoff)
                 for record in page:
                     delivery.add(Pending(record.position, record.entry))
-                while delivery and self._is_at_work(stop):
-                    sent += self._send_some(delivery, stop)
+                while delivery and self._has_lease(stop):
+                    sent += self._send_batch(delivery, stop)
         finally:
             self._renew_at = 0.0
             self._outbox.release_lease(self._owner)
         return sent
 
-    def _is_at_work(self, stop: threading.Event) -> bool:
+    def _has_lease(self, stop: threading.Event) -> bool:
         if stop.is_set():
             return False
         if monotonic() < self._renew_at:
             return True
-        asked_at = monotonic()
+        requested_at = monotonic()
         is_held = self._outbox.hold_lease(self._owner, self._lease_seconds)
-        self._renew_at = asked_at + self._lease_seconds / 3 if is_held else 0.0
+        self._renew_at = requested_at + self._lease_seconds / 3 if is_held else 0.0
         return is_held
 
-    def _send_some(self, delivery: Delivery, stop: threading.Event) -> int:
+    def _send_batch(self, delivery: Delivery, stop: threading.Event) -> int:
         batch = delivery.take(monotonic())
         if not batch:
             wait = delivery.seconds_to_wait(monotonic()) or 0.0
@@ -121,7 +122,7 @@ class OutboxRelay:
 
 
 def _raise_setup_problem(outcomes: Sequence[Outcome]) -> None:
-    """No entry is to blame, and all would be parked."""
+    """Raise an error of the setup, of which no entry is the reason; all would be parked for it."""
     for outcome in outcomes:
         if isinstance(outcome, Refused) and outcome.by_setup:
             raise SetupError(f"nothing can be sent from this process: {outcome.code}: {outcome.message}")

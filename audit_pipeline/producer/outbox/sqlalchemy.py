@@ -1,4 +1,4 @@
-"""The outbox in the application's own database, through SQLAlchemy (any database that it speaks to)."""
+"""The outbox in the application's own database, through SQLAlchemy (any database that it supports)."""
 
 import time
 from collections.abc import Sequence
@@ -34,11 +34,11 @@ _LEASE_NAME: Final = "relay"
 
 
 def outbox_tables(metadata: MetaData) -> tuple[Table, Table]:
-    """The outbox's table and its lease's, added to ``metadata``: for the application's own migrations."""
+    """The tables of the outbox and of its lease, added to ``metadata``: for the application's own migrations."""
     outbox = Table(
         OUTBOX_TABLE,
         metadata,
-        # SQLite counts on by itself only in a column that is declared INTEGER
+        # SQLite increments only a column that is declared INTEGER
         Column("position", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
         Column("event_id", Text, nullable=False),
         Column("source", Text, nullable=False),
@@ -60,11 +60,11 @@ def outbox_tables(metadata: MetaData) -> tuple[Table, Table]:
 
 
 class SqlAlchemyOutbox:
-    """An outbox in the database of ``engine``; :meth:`create_tables` makes its tables, or the application's migrations.
+    """An outbox in the database of ``engine``. :meth:`create_tables` or the application's migrations create its tables.
 
-    Positions are given when entries are written, not when they are committed. Two transactions that change the same
-    entity must therefore meet at a lock (as two that update its row do) before they write to the outbox; then the
-    order per entity is theirs.
+    Positions are assigned when entries are written, not when they are committed. Two transactions that change the same
+    entity must therefore contend for a lock (as two updates of its row do) before they write to the outbox; then the
+    order per entity is that of the transactions.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -73,13 +73,13 @@ class SqlAlchemyOutbox:
         self._outbox, self._lease = outbox_tables(self._metadata)
 
     def create_tables(self) -> None:
-        """Make the tables where they are missing."""
+        """Create the tables where they are missing."""
         self._metadata.create_all(self._engine)
 
     def add(self, entry: Entry, transaction: Session | Connection | None = None) -> None:
-        """Write an entry: as part of a session's or connection's transaction, else in one of its own.
+        """Write an entry in the transaction of a session or connection, or else in one of its own.
 
-        The caller commits: until then nothing is there, and after a rollback nothing was.
+        The caller commits its transaction, and the entry with it; a rollback discards both.
         """
         statement = insert(self._outbox).values(columns_of(entry))
         if transaction is not None:
@@ -89,15 +89,15 @@ class SqlAlchemyOutbox:
             own.execute(statement)
 
     def keep(self, undelivered: Undelivered) -> None:
-        """For a publisher's ``on_undelivered``: what could not be sent now is kept, to be sent by a relay."""
+        """For a publisher's ``on_undelivered``: keeps an event that could not be sent, for a relay to send."""
         self.add(undelivered.entry)
 
     def parked(self) -> Sequence[OutboxRecord]:
-        """What the bus refused, with why."""
+        """The entries that the bus refused, each with its ``problem``."""
         return self._records(self._outbox.c.problem.is_not(None), None)
 
     def send_again(self, positions: Sequence[int]) -> None:
-        """Let the relay take parked entries again, once the cause is gone."""
+        """Have the relay send parked entries again, once the cause is fixed."""
         with self._engine.begin() as own:
             own.execute(update(self._outbox).where(self._outbox.c.position.in_(positions)).values(problem=None))
 
@@ -135,7 +135,7 @@ class SqlAlchemyOutbox:
             with self._engine.begin() as own:
                 own.execute(insert(self._lease).values(name=_LEASE_NAME, owner="", until=0.0))
         except IntegrityError:
-            pass  # another relay was quicker
+            pass  # another relay was faster
 
     def _records(self, condition: object, limit: int | None) -> Sequence[OutboxRecord]:
         table = self._outbox

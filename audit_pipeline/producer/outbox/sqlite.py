@@ -13,10 +13,10 @@ from audit_pipeline.producer.outbox.outbox import LEASE_TABLE, OUTBOX_TABLE, Out
 
 __all__ = ["SqliteOutbox"]
 
-#: Seconds that one writer waits for another.
+#: Seconds for which one writer waits for another.
 _BUSY_SECONDS: Final = 30.0
 
-# AUTOINCREMENT: a position is never used twice, also after the last entry is gone.
+# AUTOINCREMENT: a position is never reused, also after the last entry is deleted.
 _TABLES: Final = (
     f"""CREATE TABLE IF NOT EXISTS {OUTBOX_TABLE} (
         position INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -33,10 +33,10 @@ _TABLES: Final = (
 
 
 class SqliteOutbox:
-    """An outbox in the database at ``path``, whose tables it makes where they are missing.
+    """An outbox in the database at ``path``, whose tables it creates where they are missing.
 
-    It may be used from any thread and any number of processes on one machine; every call opens a connection of its
-    own, but for the caller's in :meth:`add`.
+    Any thread and any number of processes of one machine may use it; every call opens a connection of its own, except
+    for the caller's in :meth:`add`.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -46,9 +46,9 @@ class SqliteOutbox:
                 connection.execute(table)
 
     def add(self, entry: Entry, connection: sqlite3.Connection | None = None) -> None:
-        """Write an entry: with a connection to the same database as part of its transaction, else in one of its own.
+        """Write an entry in the transaction of a connection to the same database, or else in one of its own.
 
-        The caller commits: until then nothing is there, and after a rollback nothing was.
+        The caller commits its transaction, and the entry with it; a rollback discards both.
         """
         if connection is not None:
             _insert(connection, entry)
@@ -57,15 +57,15 @@ class SqliteOutbox:
             _insert(own, entry)
 
     def keep(self, undelivered: Undelivered) -> None:
-        """For a publisher's ``on_undelivered``: what could not be sent now is kept, to be sent by a relay."""
+        """For a publisher's ``on_undelivered``: keeps an event that could not be sent, for a relay to send."""
         self.add(undelivered.entry)
 
     def parked(self) -> Sequence[OutboxRecord]:
-        """What the bus refused, with why."""
+        """The entries that the bus refused, each with its ``problem``."""
         return self._records("problem IS NOT NULL", -1)
 
     def send_again(self, positions: Sequence[int]) -> None:
-        """Let the relay take parked entries again, once the cause is gone."""
+        """Have the relay send parked entries again, once the cause is fixed."""
         with self._transaction() as connection:
             connection.executemany(
                 f"UPDATE {OUTBOX_TABLE} SET problem = NULL WHERE position = ?", [(position,) for position in positions]
@@ -112,12 +112,12 @@ class SqliteOutbox:
     def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
         connection = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
         try:
-            # IMMEDIATE is a writer at once: a reader that becomes one may be refused without being let wait
+            # IMMEDIATE takes the write lock at once: SQLite may refuse it to a reader without waiting
             connection.execute(f"BEGIN {kind}")
             yield connection
             connection.execute("COMMIT")
         finally:
-            connection.close()  # which rolls back what was not committed
+            connection.close()  # which rolls back an open transaction
 
 
 def _insert(connection: sqlite3.Connection, entry: Entry) -> None:

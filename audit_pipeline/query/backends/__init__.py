@@ -1,4 +1,4 @@
-"""What runs the statements of the client: one interface over DuckDB, Athena and Trino."""
+"""The engines behind the client: one interface over DuckDB, Athena and Trino."""
 
 from audit_pipeline.query.backends.backend import Backend, Reader
 from audit_pipeline.settings import QuerySettings

@@ -14,11 +14,11 @@ __all__ = ["Backend", "Reader"]
 
 
 class Reader(Protocol):
-    """The table as one question sees it."""
+    """The table for the days and sources of one query."""
 
     @property
     def sources(self) -> Sequence[str]:
-        """Those to look into: the ones asked for, else all that have rows on the days asked for."""
+        """The sources to read: the requested ones, or else all that have rows on these days."""
         ...
 
     def run(self, statement: Statement, cancelled: threading.Event | None = None) -> Result:
@@ -39,16 +39,16 @@ class Backend(Protocol):
 
     @property
     def windows(self) -> Sequence[timedelta]:
-        """How far a page looks at first, and then further, before it looks at all the rest.
+        """The time windows that a page reads one after the other, before it reads the rest of its range.
 
-        Reading the latest quarter of an hour first is quick where a statement costs next to nothing. Where each has its
-        price and its start-up time there are none: one statement does it.
+        Reading the latest quarter of an hour first is fast where a statement costs next to nothing. Where each one has
+        a price and a start-up time there are no windows, and one statement reads the whole range.
         """
         ...
 
     @property
-    def longest_text(self) -> int | None:
-        """How many characters of a text fit into one parameter; None where any do."""
+    def max_parameter_characters(self) -> int | None:
+        """The longest text that fits into one parameter; None where there is no limit."""
         ...
 
     def reader(self, days: Sequence[date], sources: Collection[str] | None) -> Reader: ...

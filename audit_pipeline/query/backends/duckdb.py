@@ -1,4 +1,4 @@
-"""DuckDB in this process, over just the data files that a statement may need."""
+"""DuckDB in this process, over just the data files that a statement needs."""
 
 import threading
 from collections.abc import Collection, Iterator, Sequence
@@ -12,9 +12,9 @@ import pyarrow as pa
 from sqlglot import exp
 
 from audit_pipeline.catalog.duckdb import S3Secret, create_view, open_connection
-from audit_pipeline.catalog.files import DataFile, data_files
+from audit_pipeline.catalog.files import TableFile, table_files
 from audit_pipeline.catalog.results import QueryStats, Result
-from audit_pipeline.query.backends.running import retried, running
+from audit_pipeline.query.backends.execution import executing, retry_reads
 from audit_pipeline.query.sql import Dialect, Statement
 from audit_pipeline.settings import QuerySettings
 from audit_pipeline.store.objects import Store, open_store
@@ -27,7 +27,7 @@ _VIEW: Final = "auditlog"
 class DuckDBBackend:
     table = exp.table_(_VIEW)
     dialect: Dialect = "duckdb"
-    longest_text: int | None = None
+    max_parameter_characters: int | None = None
     windows = tuple(timedelta(hours=hours) for hours in (0.25, 1, 4, 16))
 
     def __init__(self, settings: QuerySettings) -> None:
@@ -51,7 +51,7 @@ class _Reader:
         self._connection = connection
         self._lake = lake
         self._days = days
-        self._asked = sources
+        self._requested_sources = sources
         self._files = self._list()
 
     @property
@@ -64,13 +64,13 @@ class _Reader:
                 return cursor.to_arrow_table()
 
         started = perf_counter()
-        table = retried(attempt, self._look_again)
+        table = retry_reads(attempt, self._refresh)
         return Result(table, QueryStats(perf_counter() - started))
 
     def stream(
         self, statement: Statement, batch_rows: int, cancelled: threading.Event | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """The rows as they come, for results of any size."""
+        """The rows in batches, for results of any size."""
         with self._executed(statement, cancelled) as cursor:
             yield from cursor.to_arrow_reader(batch_rows)
 
@@ -78,13 +78,13 @@ class _Reader:
     def _executed(self, statement: Statement, cancelled: threading.Event | None) -> Iterator[duckdb.DuckDBPyConnection]:
         days, sources = set(statement.days), set(statement.sources)
         keys = [file.key for file in self._files if file.dt in days and file.source in sources]
-        with self._connection.cursor() as cursor, running(cursor, cancelled):
+        with self._connection.cursor() as cursor, executing(cursor, cancelled):
             create_view(cursor, _VIEW, self._lake, keys)
             cursor.execute(statement.sql("duckdb"), list(statement.parameters))
             yield cursor
 
-    def _look_again(self) -> None:
+    def _refresh(self) -> None:
         self._files = self._list()
 
-    def _list(self) -> list[DataFile]:
-        return data_files(self._lake, self._days, self._asked)
+    def _list(self) -> list[TableFile]:
+        return table_files(self._lake, self._days, self._requested_sources)

@@ -1,4 +1,4 @@
-"""Athena and Trino: the same SQL, sent to a server that has the table."""
+"""Athena and Trino: statements are sent to a server that has the table."""
 
 import threading
 from collections.abc import Collection, Sequence
@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from audit_pipeline.catalog.files import data_files
+from audit_pipeline.catalog.files import table_files
 from audit_pipeline.catalog.results import Result, SqlServer
 from audit_pipeline.query.errors import InvalidQueryError
 from audit_pipeline.query.sql import Dialect, Statement
@@ -16,15 +16,14 @@ from audit_pipeline.store.objects import open_store
 
 __all__ = ["AthenaBackend", "TrinoBackend"]
 
-
-#: Of a longer IN list, Trino makes a range, which injected projection does not take.
-_MOST_SOURCES: Final = 1000
+#: Trino turns a longer IN list into a range, which injected projection does not accept.
+_MAX_SOURCES: Final = 1000
 
 
 class _ServerBackend:
     dialect: Dialect
-    longest_text: int | None = None
-    #: Each statement has its start-up time, and in Athena its least price: one answers the whole page.
+    max_parameter_characters: int | None = None
+    #: None: each statement has its start-up time and, in Athena, a minimum price.
     windows: Sequence[timedelta] = ()
 
     def __init__(self, settings: QuerySettings, server: SqlServer) -> None:
@@ -34,10 +33,10 @@ class _ServerBackend:
 
     def reader(self, days: Sequence[date], sources: Collection[str] | None) -> "_Reader":
         if sources is None:
-            # Athena's injected projection wants them named
-            sources = {file.source for file in data_files(self._lake, days)}
-        if len(sources) > _MOST_SOURCES:
-            raise InvalidQueryError("sources", f"may be {_MOST_SOURCES} in one statement, here are {len(sources)}")
+            # Athena's injected projection needs them by name
+            sources = {file.source for file in table_files(self._lake, days)}
+        if len(sources) > _MAX_SOURCES:
+            raise InvalidQueryError("sources", f"may be at most {_MAX_SOURCES} in one statement, not {len(sources)}")
         return _Reader(self._server, self.dialect, sorted(set(sources)))
 
     def close(self) -> None:
@@ -56,8 +55,8 @@ class _Reader:
 
 class AthenaBackend(_ServerBackend):
     dialect: Dialect = "athena"
-    #: A parameter has 1,024 characters, quotes included, and a character that does not print takes up to eight.
-    longest_text: int | None = 120
+    #: A parameter may have 1,024 characters, quotes included; one that is not printable takes up to eight.
+    max_parameter_characters: int | None = 120
 
     def __init__(self, settings: QuerySettings) -> None:
         from audit_pipeline.catalog.athena import athena_of

@@ -1,7 +1,7 @@
-"""Snapshots: an object of the application to plain JSON values, exactly, at the moment it is taken.
+"""Snapshots: an application's object as JSON values, exactly as it is at that moment.
 
-What comes out is a copy of its own: changing the object afterwards does not change what was recorded. Values are
-evidence, so whatever has no one exact form is refused, with the place where it stands, instead of guessed.
+A snapshot is a copy: changing the object afterwards does not change what was recorded. Values are evidence, so a value
+without one exact form in JSON is refused, with its path, instead of guessed.
 """
 
 import base64
@@ -14,25 +14,24 @@ from enum import Enum
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
-__all__ = ["Path", "Plain", "UnfitValueError", "path_text", "snapshot"]
+__all__ = ["JsonValue", "Path", "UnsupportedValueError", "path_text", "snapshot"]
 
-#: What JSON can say, and numbers that keep their digits.
-Plain: TypeAlias = "bool | int | float | Decimal | str | list[Plain] | dict[str, Plain] | None"
+#: The values of JSON, with ``Decimal`` for numbers that keep their digits.
+JsonValue: TypeAlias = "bool | int | float | Decimal | str | list[JsonValue] | dict[str, JsonValue] | None"
 
-#: Where a value stands: the names of fields and the places in lists, from the outside in.
+#: The path to a value: names of fields and indexes in lists, outermost first.
 Path: TypeAlias = tuple[str | int, ...]
 
-#: PutEvents and the pipeline read up to 1,000 levels; nothing that is a record of something has that many, but an
-#: object that holds itself has.
+#: PutEvents and the pipeline read up to 1,000 levels. No real record has that many, but an object that contains itself.
 _MAX_DEPTH: Final = 200
 
 
-#: A tuple, as looking through a union takes several times as long.
+#: A tuple, as isinstance of a union takes several times as long.
 _SCALARS: Final = (str, bool, int, float, Decimal)
 
 
-class UnfitValueError(ValueError):
-    """A value that cannot be written exactly; ``path`` is where it stands."""
+class UnsupportedValueError(ValueError):
+    """A value that cannot be written exactly; ``path`` leads to it."""
 
     def __init__(self, path: Path, problem: str) -> None:
         super().__init__(problem)
@@ -40,8 +39,8 @@ class UnfitValueError(ValueError):
         self.problem = problem
 
 
-def snapshot(value: object, path: Path = ()) -> Plain:
-    """The value as plain JSON values: a copy, in the order of its fields.
+def snapshot(value: object, path: Path = ()) -> JsonValue:
+    """A copy of the value as JSON values, in the order of its fields.
 
     - mappings with text keys, dataclasses, pydantic and msgspec models become objects under the names of their fields
       (not aliases); pydantic fields with ``exclude=True`` are left out;
@@ -50,11 +49,11 @@ def snapshot(value: object, path: Path = ()) -> Plain:
       ``bytes`` standard base64; an ``Enum`` what its value becomes;
     - ``str``, ``bool``, ``int``, finite ``float``, finite ``Decimal`` and ``None`` stay what they are.
 
-    :class:`UnfitValueError` for NaN and infinities, lone surrogates, keys that are no text, sets (they have no order),
-    more than 200 levels, and every other type.
+    :class:`UnsupportedValueError` for NaN and infinities, lone surrogates, keys that are not text, sets (they have no
+    order), more than 200 levels, and every other type.
     """
     if len(path) > _MAX_DEPTH:
-        raise UnfitValueError(path[:3], f"is nested more than {_MAX_DEPTH} levels deep, or holds itself")
+        raise UnsupportedValueError(path[:3], f"is nested more than {_MAX_DEPTH} levels deep, or contains itself")
     if isinstance(value, Enum):
         return snapshot(value.value, path)
     if value is None or isinstance(value, _SCALARS):
@@ -77,8 +76,8 @@ def path_text(path: Path) -> str:
     return "".join(parts).removeprefix(".")
 
 
-def _scalar(value: str | bool | int | float | Decimal | None, path: Path) -> Plain:
-    """The value as its plain type: a subclass (of numpy, say) may write itself in a way of its own."""
+def _scalar(value: str | bool | int | float | Decimal | None, path: Path) -> JsonValue:
+    """The value as its built-in type: a subclass (of numpy, for one) may have a text of its own."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -86,7 +85,7 @@ def _scalar(value: str | bool | int | float | Decimal | None, path: Path) -> Pla
     if isinstance(value, int):
         return int(value)
     if not (value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)):
-        raise UnfitValueError(path, f"is {value}, which JSON cannot say: record a text or nothing instead")
+        raise UnsupportedValueError(path, f"is {value}, which JSON cannot express: record a text or None instead")
     return Decimal(value) if isinstance(value, Decimal) else float(value)
 
 
@@ -94,18 +93,18 @@ def _text(text: str, path: Path) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise UnfitValueError(path, "holds a lone surrogate, which is no Unicode text") from None
+        raise UnsupportedValueError(path, "contains a lone surrogate, which is not Unicode text") from None
     return text
 
 
 def _key(name: object, path: Path) -> str:
     if not isinstance(name, str):
-        raise UnfitValueError(path, f"has the key {name!r}, which is no text: choose a text for it")
+        raise UnsupportedValueError(path, f"has the key {name!r}, which is not a text: use a text")
     return _text(str(name.value) if isinstance(name, Enum) else str.__str__(name), path)
 
 
 def _fields(value: Any, path: Path) -> Iterator[tuple[Any, object]]:
-    """(name, value) of a mapping or of a model. The libraries of models are told by what they leave on a class."""
+    """(name, value) of a mapping or of a model, whose library is recognized by the attributes of its class."""
     kind = type(value)
     if isinstance(value, Mapping):
         return iter(value.items())
@@ -116,10 +115,10 @@ def _fields(value: Any, path: Path) -> Iterator[tuple[Any, object]]:
         return ((name, item) for name, item in present if type(item).__name__ != "UnsetType")
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
-    raise UnfitValueError(
+    raise UnsupportedValueError(
         path,
-        f"is a {kind.__qualname__}, which has no one exact form in JSON: give a mapping, a dataclass, "
-        "a pydantic or msgspec model, a list, or a text of your choice",
+        f"is a {kind.__qualname__}, which has no exact form in JSON: use a mapping, a dataclass, "
+        "a pydantic or msgspec model, a list, or a text",
     )
 
 

@@ -1,21 +1,21 @@
-"""Errors of a process that was set up wrongly, and what to do about them: no attempt of it will ever do better."""
+"""Errors of a wrong setup, which no retry in this process can fix, and advice on what to do."""
 
 from typing import Final
 
 from botocore import exceptions as boto
 from botocore.exceptions import BotoCoreError
 
-__all__ = ["what_to_do"]
+__all__ = ["setup_advice"]
 
-_REGION: Final = "Set AWS_DEFAULT_REGION, or give make_client a client with a region_name"
+_REGION: Final = "Set AWS_DEFAULT_REGION, or pass a make_client that returns a client with a region_name"
 _CREDENTIALS: Final = (
     "Give this process credentials where boto3 looks for them (a role, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
-    "AWS_PROFILE), or give make_client a client that has them"
+    "AWS_PROFILE), or pass a make_client that returns a client with credentials"
 )
-_SETTINGS: Final = "Mend what boto3 is told in this process: AWS_ variables, the files in ~/.aws, make_client"
-_INSTALLATION: Final = "Mend the installation of boto3 in this process"
+_SETTINGS: Final = "Fix the configuration of boto3 in this process: AWS_ variables, the files in ~/.aws, make_client"
+_INSTALLATION: Final = "Fix the installation of boto3 in this process"
 
-#: Not those of credentials or tokens that are fetched and cannot be had, or have expired, at the moment.
+#: Without errors of credentials that could not be fetched or have expired: these are temporary.
 _SETUP: Final[tuple[tuple[str, tuple[type[BotoCoreError], ...]], ...]] = (
     (
         _REGION,
@@ -50,6 +50,6 @@ _SETUP: Final[tuple[tuple[str, tuple[type[BotoCoreError], ...]], ...]] = (
 )
 
 
-def what_to_do(error: BotoCoreError) -> str | None:
-    """None where a later attempt may do better."""
+def setup_advice(error: BotoCoreError) -> str | None:
+    """What to do about an error of the setup; None for every other error, which a retry may fix."""
     return next((advice for advice, kinds in _SETUP if isinstance(error, kinds)), None)
