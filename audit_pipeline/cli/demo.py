@@ -119,7 +119,7 @@ def _show(console: Console, settings: "Settings", first: date, last: date) -> No
     for shown in (
         status_table("What each day holds:", days),
         reasons_table("What is in quarantine:", manifests),
-        changes_table(question, story, most_differences=5),
+        changes_table(question, story),
     ):
         console.print()
         console.print(shown)
