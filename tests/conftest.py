@@ -97,6 +97,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("lake", ["local", "spark"], indirect=True)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_dagster_storage() -> None:
+    if "dagster" in sys.modules:
+        from tests.support.quick_storage import quicken
+
+        quicken()
+
+
 @pytest.fixture(autouse=True)
 def no_keys_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
     """boto3's default session keeps the keys that it found first, and the next server refuses them."""

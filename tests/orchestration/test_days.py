@@ -11,35 +11,43 @@ import pytest
 
 from audit_pipeline.engines import run_partition
 from audit_pipeline.errors import RawChangedError
-from audit_pipeline.orchestration import assets, days
+from audit_pipeline.orchestration import days
 from audit_pipeline.orchestration.names import ASSETS, CHECKS, CONSERVATION, HOUR_COVERAGE, PARQUET, RAW, TABLE
 from audit_pipeline.orchestration.resources import AuditLake
+from audit_pipeline.quality.builtin import KEY_UNIQUE
 from audit_pipeline.settings import Settings, load_settings
 from audit_pipeline.store.locks import Locks
 from audit_pipeline.store.manifest import Manifest, read_manifest
 from audit_pipeline.store.objects import open_store
-from tests.support.dagster_harness import DAYS, Deployment, Instance, event, failure_text
+from tests.support.dagster_harness import DAYS, OWN_CHECKS, Deployment, Instance, event, failure_text
 
 ALL_MATERIALIZED = {asset: dict.fromkeys(DAYS, "MATERIALIZED") for asset in ASSETS}
 
 
+@pytest.fixture(scope="module")
+def first_day(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    """The deployment of the examples after a run of the first day, with all checks."""
+    made = Deployment(tmp_path_factory.mktemp("first-day")).create()
+    with pytest.MonkeyPatch.context() as patch, made.instance() as instance:
+        for name, value in made.environment().items():
+            patch.setenv(name, value)
+        assert instance.run("2026-05-01", checks=CHECKS).success
+    return made
+
+
 @pytest.fixture
-def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployment:
-    made = Deployment(tmp_path).create()
+def ran(first_day: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployment:
+    """The first day has run; a copy of the test's own."""
+    made = first_day.copy(tmp_path)
     for name, value in made.environment().items():
         monkeypatch.setenv(name, value)
     return made
 
 
 @pytest.fixture
-def instance(deployment: Deployment) -> Iterator[Instance]:
-    with deployment.instance() as instance:
+def ran_instance(ran: Deployment) -> Iterator[Instance]:
+    with ran.instance() as instance:
         yield instance
-
-
-@pytest.fixture(autouse=True)
-def _without_a_pause_before_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(assets, "_RETRY_SECONDS", (0, 0))
 
 
 def manifest_of(partition: str) -> Manifest:
@@ -57,10 +65,9 @@ def spoil_manifest(deployment: Deployment, partition: str) -> None:
 # --- one day ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_day_that_ran_shows_its_numbers(instance: Instance) -> None:
-    assert instance.run("2026-05-01").success
+def test_a_day_that_ran_shows_its_numbers(ran_instance: Instance) -> None:
     manifest = manifest_of("2026-05-01")
-    shown = instance.metadata(PARQUET, "2026-05-01")
+    shown = ran_instance.metadata(PARQUET, "2026-05-01")
     assert shown["dagster/row_count"] == shown["rows"] == manifest.rows == 32
     assert {name: shown[f"events{name}"] for name in ("", "_kept", "_duplicate", "_deferred", "_quarantined")} == {
         "": 30,
@@ -77,26 +84,24 @@ def test_a_day_that_ran_shows_its_numbers(instance: Instance) -> None:
     assert "| myapp.orderservice | 10 |" in shown["rows_per_source"]
 
 
-def test_a_day_shows_its_hours_as_a_table_and_a_chart(instance: Instance) -> None:
-    instance.run("2026-05-01")
+def test_a_day_shows_its_hours_as_a_table_and_a_chart(ran_instance: Instance) -> None:
     for asset in (RAW, PARQUET):
-        shown = instance.metadata(asset, "2026-05-01")
+        shown = ran_instance.metadata(asset, "2026-05-01")
         assert "| 09 | 3 | 1,943 |" in shown["delivery_hours"]
         assert "| +0 | 1 | 634 |" in shown["delivery_hours"]  # the grace hour, of the next day
         assert "█" in shown["delivery_hours_chart"]
-    by_hour = instance.metadata(TABLE, "2026-05-01")
+    by_hour = ran_instance.metadata(TABLE, "2026-05-01")
     assert "| 03 | 7 |" in by_hour["event_hours"]
     assert "█" in by_hour["event_hours_chart"]
 
 
-def test_a_day_links_to_its_manifest_and_files(deployment: Deployment, instance: Instance) -> None:
-    instance.run("2026-05-01")
-    shown = instance.metadata(PARQUET, "2026-05-01")
-    assert shown["manifest"] == str(deployment.manifest_path("2026-05-01"))
+def test_a_day_links_to_its_manifest_and_files(first_day: Deployment, ran_instance: Instance) -> None:
+    shown = ran_instance.metadata(PARQUET, "2026-05-01")
+    assert shown["manifest"] == str(first_day.manifest_path("2026-05-01"))
     assert Path(shown["quarantine"]).is_file()
-    for path in deployment.data_files("2026-05-01"):
+    for path in first_day.data_files("2026-05-01"):
         assert f"`{path}`" in shown["data_files"]
-    assert Path(instance.metadata(RAW, "2026-05-01")["folder"]).is_dir()
+    assert Path(ran_instance.metadata(RAW, "2026-05-01")["folder"]).is_dir()
 
 
 def test_the_links_of_a_lake_in_aws_lead_to_its_console(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,20 +136,19 @@ def test_a_day_without_any_object_is_an_empty_day(instance: Instance) -> None:
     assert instance.evaluation(HOUR_COVERAGE, "2026-05-20").description == "no object in the hours 00-23 (UTC)"
 
 
-def test_the_checks_are_of_the_partition_and_of_its_materialization(instance: Instance) -> None:
-    run_id = instance.run("2026-05-02").run_id
+def test_the_checks_are_of_the_partition_and_of_its_materialization(ran_instance: Instance) -> None:
+    (run,) = ran_instance.dagster.get_runs()
     for check, asset in CHECKS.items():
-        evaluation = instance.evaluation(check, "2026-05-02")
+        evaluation = ran_instance.evaluation(check, "2026-05-01")
         target = evaluation.target_materialization_data
         assert target is not None
-        assert (target.run_id, evaluation.partition) == (run_id, "2026-05-02")
-        assert instance.materializations(asset, "2026-05-02")
-        assert instance.check_history(check, "2026-05-01") == []
+        assert (target.run_id, evaluation.partition) == (run.run_id, "2026-05-01")
+        assert ran_instance.materializations(asset, "2026-05-01")
+        assert ran_instance.check_history(check, "2026-05-02") == []
 
 
-def test_the_conservation_check_shows_the_equation(instance: Instance) -> None:
-    instance.run("2026-05-01")
-    shown = {name: value.value for name, value in instance.evaluation(CONSERVATION, "2026-05-01").metadata.items()}
+def test_the_conservation_check_shows_the_equation(ran_instance: Instance) -> None:
+    shown = {name: value.value for name, value in ran_instance.evaluation(CONSERVATION, "2026-05-01").metadata.items()}
     assert shown["equation"] == "30 events read = 19 kept + 5 duplicate + 2 deferred + 4 quarantined"
     counted = (shown["events_in_files"], shown["rows_in_files"], shown["records_in_quarantine"])
     assert counted == (19, 32, 4)
@@ -182,27 +186,24 @@ def lose_the_manifest(deployment: Deployment) -> str:
     return "partition 2026-05-01 has no manifest: materialize audit_log_parquet first"
 
 
-def test_the_check_alone_finds_what_was_changed_after_the_run(deployment: Deployment, instance: Instance) -> None:
-    instance.run("2026-05-01")
-    expected = lose_a_file(deployment)
-    result = instance.run("2026-05-01", check=CONSERVATION)
-    evaluation = instance.evaluation(CONSERVATION, "2026-05-01")
+def test_the_check_alone_finds_what_was_changed_after_the_run(ran: Deployment, ran_instance: Instance) -> None:
+    expected = lose_a_file(ran)
+    result = ran_instance.run("2026-05-01", check=CONSERVATION)
+    evaluation = ran_instance.evaluation(CONSERVATION, "2026-05-01")
     assert (result.success, evaluation.passed, evaluation.severity) == (False, False, dg.AssetCheckSeverity.ERROR)
     assert expected in str(evaluation.description)
     assert expected in failure_text(result)
 
 
-def test_the_check_alone_says_that_a_day_never_ran(deployment: Deployment, instance: Instance) -> None:
-    instance.run("2026-05-01")
-    expected = lose_the_manifest(deployment)
-    assert expected in failure_text(instance.run("2026-05-01", check=CONSERVATION))
+def test_the_check_alone_says_that_a_day_never_ran(ran: Deployment, ran_instance: Instance) -> None:
+    expected = lose_the_manifest(ran)
+    assert expected in failure_text(ran_instance.run("2026-05-01", check=CONSERVATION))
 
 
-def test_the_check_alone_passes_where_nothing_was_changed(instance: Instance) -> None:
-    instance.run("2026-05-01")
-    for check in CHECKS:
-        assert instance.run("2026-05-01", check=check).success
-        assert len(instance.check_history(check, "2026-05-01")) == 2
+def test_the_check_alone_passes_where_nothing_was_changed(ran_instance: Instance) -> None:
+    for check in (*OWN_CHECKS, KEY_UNIQUE, "known_actions"):
+        assert ran_instance.run("2026-05-01", check=check).success
+        assert len(ran_instance.check_history(check, "2026-05-01")) == 2
 
 
 def test_where_conservation_fails_the_table_is_not_materialized(
@@ -221,18 +222,16 @@ def test_where_conservation_fails_the_table_is_not_materialized(
     assert not instance.evaluation(CONSERVATION, "2026-05-01").passed
 
 
-def test_the_table_alone_can_be_materialized_again(instance: Instance) -> None:
-    instance.run("2026-05-01")
-    assert instance.run("2026-05-01", assets=[TABLE]).success
-    assert [len(instance.materializations(asset, "2026-05-01")) for asset in ASSETS] == [1, 1, 2]
+def test_the_table_alone_can_be_materialized_again(ran_instance: Instance) -> None:
+    assert ran_instance.run("2026-05-01", assets=[TABLE]).success
+    assert [len(ran_instance.materializations(asset, "2026-05-01")) for asset in ASSETS] == [1, 1, 2]
 
 
-def test_a_table_that_does_not_show_all_rows_is_not_materialized(deployment: Deployment, instance: Instance) -> None:
-    instance.run("2026-05-01")
-    lose_a_file(deployment)
-    result = instance.run("2026-05-01", assets=[TABLE])
+def test_a_table_that_does_not_show_all_rows_is_not_materialized(ran: Deployment, ran_instance: Instance) -> None:
+    lose_a_file(ran)
+    result = ran_instance.run("2026-05-01", assets=[TABLE])
     assert "shows 30 rows of partition 2026-05-01, but 32 were written" in failure_text(result)
-    assert len(instance.materializations(TABLE, "2026-05-01")) == 1
+    assert len(ran_instance.materializations(TABLE, "2026-05-01")) == 1
 
 
 # --- failures --------------------------------------------------------------------------------------------------------
@@ -251,10 +250,11 @@ def test_a_second_run_of_a_partition_says_who_holds_it_and_is_not_repeated(
     assert instance.run("2026-05-01").success
 
 
-def test_another_grace_than_the_lake_has_is_one_clear_line(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
-    instance.run("2026-05-01")
+def test_another_grace_than_the_lake_has_is_one_clear_line(
+    ran_instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AUDIT_GRACE_HOURS", "2")
-    said = failure_text(instance.run("2026-05-02"))
+    said = failure_text(ran_instance.run("2026-05-02"))
     assert "GraceMismatchError" in said
     assert "Set AUDIT_GRACE_HOURS=1" in said
     assert "\n" not in said
@@ -279,7 +279,7 @@ def test_a_raw_object_that_changes_under_the_run_makes_it_run_again(
     assert instance.all_statuses() == ALL_MATERIALIZED
     for day in DAYS:
         assert [len(instance.materializations(asset, day)) for asset in ASSETS] == [1, 1, 1]
-        assert [len(instance.check_history(check, day)) for check in CHECKS] == [1] * len(CHECKS)
+        assert [len(instance.check_history(check, day)) for check in OWN_CHECKS] == [1, 1]
 
 
 def test_a_failure_that_stays_is_reported_after_the_retries(
@@ -347,13 +347,13 @@ def shown_of_days(instance: Instance) -> dict[str, Any]:
 
 def test_a_run_of_several_days_leaves_the_same_as_a_run_for_each(deployment: Deployment, instance: Instance) -> None:
     for day in DAYS:
-        assert instance.run(day).success
+        assert instance.run(day, checks=CHECKS).success
     one_a_day = shown_of_days(instance)
     shutil.rmtree(deployment.lake)
     shutil.rmtree(deployment.home)
     deployment.home.mkdir()
     with deployment.instance() as fresh:
-        assert fresh.run(*DAYS).success
+        assert fresh.run(*DAYS, checks=CHECKS).success
         assert shown_of_days(fresh) == one_a_day
         for check in CHECKS:  # none that is planned for ever, and none of no partition
             assert {(r.partition, r.status.value) for r in fresh.check_history(check)} == {

@@ -73,23 +73,35 @@ class Sensor:
         return path
 
 
+@pytest.fixture(scope="module")
+def five_days(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    """They have run, and the newest of them was due last."""
+    made = Deployment(tmp_path_factory.mktemp("five-days")).create(with_examples=False)
+    with pytest.MonkeyPatch.context() as patch, made.instance() as instance:
+        for name, value in made.environment(start_date=D1).items():
+            patch.setenv(name, value)
+        sensor = Sensor(made, instance)
+        for day in (D1, D2, D3, D4, D5):
+            sensor.write(day, 10, "a")
+        sensor.run(D1, D2, D3, D4, D5)
+    return made
+
+
 @pytest.fixture
 def settings() -> dict[str, object]:
     return {}
 
 
 @pytest.fixture
-def sensor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, object]) -> Iterator[Sensor]:
-    """Five days that have run, the newest of which was due last."""
-    deployment = Deployment(tmp_path).create(with_examples=False)
+def sensor(
+    five_days: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, object]
+) -> Iterator[Sensor]:
+    """Of the five days."""
+    deployment = five_days.copy(tmp_path)
     for name, value in deployment.environment(start_date=D1, **settings).items():
         monkeypatch.setenv(name, value)
     with deployment.instance() as instance:
-        made = Sensor(deployment, instance)
-        for day in (D1, D2, D3, D4, D5):
-            made.write(day, 10, "a")
-        made.run(D1, D2, D3, D4, D5)
-        yield made
+        yield Sensor(deployment, instance)
 
 
 def test_days_that_are_as_their_runs_read_them_are_not_requested(sensor: Sensor) -> None:

@@ -1,5 +1,7 @@
 """Runs from Python on the instance of DAGSTER_HOME, as the command line starts them."""
 
+import dataclasses
+import json
 import subprocess
 import sys
 from datetime import date
@@ -19,25 +21,20 @@ from audit_pipeline.store.locks import Locks
 from audit_pipeline.store.objects import open_store
 from tests.support.dagster_harness import DAYS, Deployment, subprocess_environment
 from tests.support.paths import REPOSITORY
+from tests.support.waiting import HANGS_SECONDS
 
 FIRST, SECOND, LAST = (date.fromisoformat(day) for day in DAYS)
 
-#: Each day of the examples has hours without objects, and values that the quality checks warn of.
-ODD_VALUES = ("known_actor_types", "known_actions", "before_after_are_json_objects", "update_has_before_and_after")
+#: Each day of the examples has hours without objects.
 SUCCEEDED = [
-    DayResult(day, succeeded=True, failed_checks=(), warnings=(HOUR_COVERAGE, *ODD_VALUES, *more), error=None)
-    for day, more in ((FIRST, ("quarantine_share",)), (SECOND, ("quarantine_share",)), (LAST, ()))
+    DayResult(day, succeeded=True, failed_checks=(), warnings=(HOUR_COVERAGE,), error=None)
+    for day in (FIRST, SECOND, LAST)
 ]
+#: And each has values that these checks warn of.
+ODD_VALUES = ("known_actor_types", "known_actions", "before_after_are_json_objects", "update_has_before_and_after")
 
 
-@pytest.fixture
-def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployment:
-    made = Deployment(tmp_path).create()
-    for name, value in made.environment().items():
-        monkeypatch.setenv(name, value)
-    return made
-
-
+@pytest.mark.usefixtures("without_quality_checks")
 @pytest.mark.parametrize(("days_per_run", "runs"), [(1, 3), (2, 2), (3, 1), (30, 1)])
 def test_a_range_is_materialized_in_runs_of_so_many_days(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch, days_per_run: int, runs: int
@@ -52,6 +49,7 @@ def test_a_range_is_materialized_in_runs_of_so_many_days(
             assert instance.evaluation(CONSERVATION, day).passed
 
 
+@pytest.mark.usefixtures("without_quality_checks")
 def test_a_run_belongs_to_the_code_location_that_the_ui_loads_lest_its_timeline_lack_it(deployment: Deployment) -> None:
     materialize(FIRST, FIRST)
     workspace = yaml.safe_load((REPOSITORY / "workspace.yaml").read_text())
@@ -65,6 +63,7 @@ def test_a_run_belongs_to_the_code_location_that_the_ui_loads_lest_its_timeline_
     assert origin.code_location_origin.location_name == cloud["locations"][0]["location_name"]
 
 
+@pytest.mark.usefixtures("without_quality_checks")
 def test_the_days_that_end_are_reported_before_the_next_begin(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,6 +78,7 @@ def test_the_days_that_end_are_reported_before_the_next_begin(
     assert order == ["run 1", "reported 1", "run 2", "reported 2"]
 
 
+@pytest.mark.usefixtures("without_quality_checks")
 @pytest.mark.parametrize("days_per_run", [1, 3])
 def test_a_day_that_fails_is_reported_with_its_error_and_the_others_go_on(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch, days_per_run: int
@@ -94,6 +94,7 @@ def test_a_day_that_fails_is_reported_with_its_error_and_the_others_go_on(
     assert materialize(SECOND, SECOND) == [SUCCEEDED[1]]
 
 
+@pytest.mark.usefixtures("without_quality_checks")
 def test_a_failed_conservation_check_is_reported(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     run_partition = day_work.run_partition
 
@@ -109,11 +110,11 @@ def test_a_failed_conservation_check_is_reported(deployment: Deployment, monkeyp
 
 
 def test_the_newest_results_of_the_checks_are_reported_by_day(deployment: Deployment) -> None:
-    materialize(FIRST, FIRST)
+    warnings = (HOUR_COVERAGE, *ODD_VALUES, "quarantine_share")
+    assert materialize(FIRST, FIRST) == [dataclasses.replace(SUCCEEDED[0], warnings=warnings)]
     results = check_results(FIRST, SECOND)
     assert results[SECOND] == dict.fromkeys(CHECKS)
-    warn = {HOUR_COVERAGE, *ODD_VALUES, "quarantine_share"}
-    assert results[FIRST] == {check: "warns" if check in warn else "passed" for check in CHECKS}
+    assert results[FIRST] == {check: "warns" if check in warnings else "passed" for check in CHECKS}
     deployment.data_files(DAYS[0])[0].unlink()
     with deployment.instance() as instance:
         instance.run(DAYS[0], check=CONSERVATION)
@@ -142,29 +143,29 @@ def test_a_wrong_dagster_home_is_one_clear_line(
 RUN_AND_SHOW = """
 from datetime import date
 from audit_pipeline.orchestration.launch import check_results, materialize
-print([result.succeeded for result in materialize(date(2026, 5, 1), date(2026, 5, 2))])
-print(len(check_results(date(2026, 5, 1), date(2026, 5, 2))))
+print([result.succeeded for result in materialize(date(2026, 5, 1), date(2026, 5, 3))])
+print(len(check_results(date(2026, 5, 1), date(2026, 5, 3))))
 """
 
 
-@pytest.mark.parametrize("days_per_run", [1, 2])
-def test_dagster_says_nothing_on_the_terminal(deployment: Deployment, days_per_run: int) -> None:
+def test_dagster_says_nothing_on_the_terminal(deployment: Deployment) -> None:
     (deployment.home / "dagster.yaml").unlink()  # Dagster would log a hint at that, and a greeting
     result = subprocess.run(
         [sys.executable, "-c", RUN_AND_SHOW],
-        env=subprocess_environment(**deployment.environment(days_per_run=days_per_run)),
+        # a run of two days and one of one
+        env=subprocess_environment(**deployment.environment(days_per_run=2)),
         cwd=deployment.root,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANGS_SECONDS,
     )
-    assert (result.stdout, result.stderr) == ("[True, True]\n2\n", "")
+    assert (result.stdout, result.stderr) == ("[True, True, True]\n3\n", "")
 
 
 STOPPED_ON_THE_SECOND_DAY = """
-import os, signal, time
+import json, os, signal, sys, time
 from datetime import date
-from audit_pipeline.orchestration import days
+from audit_pipeline.orchestration import checks, days
 from audit_pipeline.orchestration.launch import materialize
 
 run_partition = days.run_partition
@@ -176,30 +177,38 @@ def run_or_stop(settings, partition, **run):
     return run_partition(settings, partition, **run)
 
 days.run_partition = run_or_stop
-try:
-    materialize(date(2026, 5, 1), date(2026, 5, 3), on_day=lambda day: print(day.succeeded, day.error))
-except KeyboardInterrupt:
-    print("interrupted")
+checks.quality_checks = lambda settings: []
+for environment in json.loads(sys.argv[1]):
+    os.environ.update(environment)
+    try:
+        materialize(date(2026, 5, 1), date(2026, 5, 3), on_day=lambda day: print(day.succeeded, day.error))
+    except KeyboardInterrupt:
+        print("interrupted")
 """
 
 
-@pytest.mark.parametrize("days_per_run", [1, 3])
 def test_a_run_that_is_stopped_keeps_the_days_that_were_done_and_is_the_last(
-    deployment: Deployment, days_per_run: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    deployments = {days_per_run: Deployment(tmp_path / f"{days_per_run}").create() for days_per_run in (1, 3)}
+    environments = [made.environment(days_per_run=days) for days, made in deployments.items()]
     stopped = subprocess.run(
-        [sys.executable, "-c", STOPPED_ON_THE_SECOND_DAY],
-        env=subprocess_environment(**deployment.environment(days_per_run=days_per_run)),
-        cwd=deployment.root,
+        [sys.executable, "-c", STOPPED_ON_THE_SECOND_DAY, json.dumps(environments)],
+        env=subprocess_environment(),
+        cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANGS_SECONDS,
     )
-    reported = ["True None", *["False the run was interrupted"] * (1 if days_per_run == 1 else 2), "interrupted"]
-    assert (stopped.stdout.splitlines(), stopped.stderr) == (reported, "")
-    with deployment.instance() as instance:
-        first, *others = instance.statuses("audit_log_table").values()
-        assert first == "MATERIALIZED"
-        assert "MATERIALIZED" not in others
-        assert instance.evaluation(CONSERVATION, DAYS[0]).passed
-        assert instance.check_history(CONSERVATION, DAYS[2]) == [] or days_per_run == 3
+    failed = "False the run was interrupted"
+    shown = ["True None", failed, "interrupted", "True None", failed, failed, "interrupted"]
+    assert (stopped.stdout.splitlines(), stopped.stderr) == (shown, "")
+    for days_per_run, deployment in deployments.items():
+        for name, value in deployment.environment().items():
+            monkeypatch.setenv(name, value)
+        with deployment.instance() as instance:
+            first, *others = instance.statuses("audit_log_table").values()
+            assert first == "MATERIALIZED"
+            assert "MATERIALIZED" not in others
+            assert instance.evaluation(CONSERVATION, DAYS[0]).passed
+            assert instance.check_history(CONSERVATION, DAYS[2]) == [] or days_per_run == 3

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,9 +19,8 @@ from dagster._core.storage.tags import WILL_RETRY_TAG
 
 from audit_pipeline.engines import run_partition
 from audit_pipeline.errors import SettingsError, StoreError
-from audit_pipeline.orchestration import assets, days
+from audit_pipeline.orchestration import days
 from audit_pipeline.orchestration.alerts import ALERT_SENSOR, Alert, build_alert_sensor, event_log, look, sensor
-from audit_pipeline.orchestration.alerts.event_log import newest_event_id
 from audit_pipeline.orchestration.alerts.state import decode
 from audit_pipeline.orchestration.names import CONSERVATION, HOUR_COVERAGE, JOB, LATE_FILES, PARQUET, RAW, TABLE
 from audit_pipeline.settings import Settings, load_settings
@@ -96,26 +94,6 @@ class Watch:
 
 def said(alerts: list[Alert]) -> list[tuple[str, str, str, str | None]]:
     return [(alert.status, alert.severity, alert.kind, alert.partition) for alert in alerts]
-
-
-@pytest.fixture(scope="module")
-def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A DAGSTER_HOME with its databases: making them takes longer than most tests."""
-    made = Deployment(tmp_path_factory.mktemp("empty")).create(with_examples=False)
-    with made.instance() as instance:
-        newest_event_id(instance.dagster)
-        instance.dagster.get_runs()
-    return made.home
-
-
-@pytest.fixture
-def deployment(empty_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployment:
-    made = Deployment(tmp_path).create()
-    shutil.copytree(empty_home, made.home, dirs_exist_ok=True)
-    for name, value in made.environment().items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(assets, "_RETRY_SECONDS", (0, 0))
-    return made
 
 
 @pytest.fixture
