@@ -1,7 +1,5 @@
 """How alerts get to where they go, and that a dead channel neither loses one nor keeps it from the others."""
 
-# ruff: noqa: F811 - the fixtures of test_alerts, as arguments
-
 import json
 import logging
 import socket
@@ -35,7 +33,7 @@ from audit_pipeline.orchestration.alerts.channels import (
 from audit_pipeline.orchestration.alerts.delivery import deliver
 from audit_pipeline.orchestration.alerts.state import Undelivered, decode
 from audit_pipeline.settings import load_settings
-from tests.orchestration.alerts.test_look import EARLY, Watch, deployment, empty_home, watch  # noqa: F401 - its fixtures
+from tests.support.alerts_harness import EARLY, Watch
 
 TOKEN = "xoxb-the-token"
 SECRET_PATH = "/services/the-secret-path"

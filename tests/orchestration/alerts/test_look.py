@@ -1,12 +1,9 @@
 """Which messages come of what happens in Dagster: one a finding, and one when it is over."""
 
-import logging
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -14,95 +11,25 @@ from typing import Any
 import dagster as dg
 import msgspec
 import pytest
-from dagster._core.events import DagsterEvent
 from dagster._core.storage.tags import WILL_RETRY_TAG
 
 from audit_pipeline.engines import run_partition
 from audit_pipeline.errors import SettingsError, StoreError
 from audit_pipeline.orchestration import days
-from audit_pipeline.orchestration.alerts import ALERT_SENSOR, Alert, build_alert_sensor, event_log, look, sensor
+from audit_pipeline.orchestration.alerts import ALERT_SENSOR, Alert, build_alert_sensor, event_log, look
 from audit_pipeline.orchestration.alerts.state import decode
-from audit_pipeline.orchestration.names import CONSERVATION, HOUR_COVERAGE, JOB, LATE_FILES, PARQUET, RAW, TABLE
+from audit_pipeline.orchestration.names import CONSERVATION, HOUR_COVERAGE, PARQUET, RAW, TABLE
 from audit_pipeline.settings import Settings, load_settings
 from audit_pipeline.store.manifest import Manifest
+from tests.support.alerts_harness import Watch
 from tests.support.dagster_harness import DAYS, Deployment, Instance, event, subprocess_environment
 from tests.support.paths import REPOSITORY
 
-#: No day's deadline has passed: the first day ends at midnight and has six hours.
-EARLY = datetime(2026, 5, 2, 5, 59, tzinfo=UTC)
-LOG = logging.getLogger("alerts-under-test")
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
-
-
-@dataclass
-class Watch:
-    """Ticks of the sensor on a real instance; the alerts are read from the alert file."""
-
-    deployment: Deployment
-    instance: Instance
-    cursor: str | None = None
-    log: logging.Logger = field(default=LOG)
-
-    def tick(self, now: datetime = EARLY) -> list[Alert]:
-        """The alerts that the tick sent."""
-        before = len(self.sent())
-        self.cursor = sensor.tick(self.instance.dagster, load_settings(), self.cursor, now, self.log)
-        return self.sent()[before:]
-
-    def sent(self) -> list[Alert]:
-        path = self.deployment.home / "alerts.jsonl"
-        lines = path.read_bytes().splitlines() if path.exists() else []
-        return [msgspec.json.decode(line, type=Alert) for line in lines]
-
-    def evaluate(
-        self,
-        check: str = "sources",
-        partition: str = "2026-05-01",
-        *,
-        passed: bool = False,
-        severity: dg.AssetCheckSeverity = ERROR,
-        description: str = "it failed",
-        metadata: dict[str, Any] | None = None,
-        asset: str = PARQUET,
-    ) -> None:
-        """An evaluation as a check that the project may have reports it in a run."""
-        evaluation = dg.AssetCheckEvaluation(
-            asset_key=dg.AssetKey(asset),
-            check_name=check,
-            passed=passed,
-            severity=severity,
-            description=description,
-            metadata=metadata,
-            partition=partition,
-        )
-        reported = DagsterEvent(
-            event_type_value=dg.DagsterEventType.ASSET_CHECK_EVALUATION.value,
-            job_name=JOB,
-            event_specific_data=evaluation,
-        )
-        self.instance.dagster.report_dagster_event(reported, run_id="some-run")
-
-    def observe(self, **files: object) -> None:
-        details = {"new": [], "new_count": 0, "fingerprint": "f1", "requested": True, "problem": None} | files
-        self.instance.dagster.report_runless_asset_event(
-            dg.AssetObservation(RAW, partition="2026-05-01", metadata={LATE_FILES: dg.MetadataValue.json(details)})
-        )
-
-    def materialize(self, asset: str = TABLE, partition: str = "2026-05-01") -> None:
-        self.instance.dagster.report_runless_asset_event(dg.AssetMaterialization(asset, partition=partition))
 
 
 def said(alerts: list[Alert]) -> list[tuple[str, str, str, str | None]]:
     return [(alert.status, alert.severity, alert.kind, alert.partition) for alert in alerts]
-
-
-@pytest.fixture
-def watch(deployment: Deployment) -> Iterator[Watch]:
-    """Its first look is done."""
-    with deployment.instance() as instance:
-        watch = Watch(deployment, instance)
-        assert watch.tick() == []
-        yield watch
 
 
 def break_manifest(deployment: Deployment, partition: str) -> Path:
@@ -398,6 +325,7 @@ _KILLED = """
 import os, signal
 from datetime import date
 from pathlib import Path
+from tests.support.alerts_harness import EARLY, Watch
 from tests.support.dagster_harness import Deployment
 from audit_pipeline.engines import run_partition
 from audit_pipeline.orchestration import days
