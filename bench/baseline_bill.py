@@ -1,7 +1,7 @@
 """The bill of the baseline design, line by line, beside ours: ``python -m bench.baseline_bill``.
 
-The blog post that this product comes from (docs/design.md, "Where this comes from") has a table of costs for 100,000
-events a day; that they are of 1.7 KB follows from its 5 GB a month.
+The baseline (docs/design.md, "Where this comes from") has a table of costs for 100,000 events a day; that they are of
+1.7 KB follows from its 5 GB a month.
 """
 
 from dataclasses import dataclass

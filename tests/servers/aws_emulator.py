@@ -36,7 +36,7 @@ class Emulator:
         )
 
     def deploy(self, template: Path, stack: str, **parameters: str) -> str:
-        """What the seed's ``aws cloudformation deploy`` prints, parameters added."""
+        """What ``aws cloudformation deploy`` prints, parameters added."""
         command = [aws_tool("aws"), "cloudformation", "deploy", "--template-file", str(template), "--stack-name", stack]
         # of the two versions of the command line, one takes a deployment that changes nothing for an error
         command += ["--capabilities", "CAPABILITY_IAM", "--no-fail-on-empty-changeset"]

@@ -1,6 +1,6 @@
-"""What a real Trino makes of the pipeline's files through a Glue table with the seed's columns and properties.
+"""What a real Trino makes of the pipeline's files through a Glue table with the columns and properties of the DDL.
 
-The table is written down here by hand, so that these tests say what the engine does, not what our code asks of it. What
+The table is written down here by hand, so that these tests say what the engine does, not what our code sends it. What
 the client's statements rely on is held here too: parameters, injected projection, order, literals, hidden columns.
 """
 
@@ -98,7 +98,7 @@ RAW: Final = {
 
 @pytest.fixture(scope="module")
 def table(trino: TrinoServer) -> Iterator[TrinoServer]:
-    """The server, with the seed's table over what the pipeline has written."""
+    """The server, with the table over what the pipeline has written."""
     trino.s3.client.create_bucket(Bucket=BUCKET)
     settings = Settings(raw_url=f"s3://{BUCKET}/raw", lake_url=f"s3://{BUCKET}/analytics", start_date=IN_MAY, workers=1)
     with pytest.MonkeyPatch.context() as patch:
@@ -147,14 +147,14 @@ def ids(server: TrinoServer, where: str, *parameters: Any) -> list[str]:
 # -- the table
 
 
-def test_the_seeds_query_for_a_users_updates_runs_as_printed(table: TrinoServer) -> None:
+def test_the_example_query_for_a_users_updates_runs_as_printed(table: TrinoServer) -> None:
     found = records(table, without_end(UPDATES_BY_A_USER))
     assert [(row["id"], row["entityid"]) for row in found][-1] == ("b1", "9")
     assert sorted((row["id"], row["entityid"]) for row in found) == [("b1", "9"), ("b2", "500"), ("b2", "501")]
     assert list(found[0]) == [name for name, _ in COLUMNS] + ["dt", "source"]
 
 
-def test_the_seeds_query_for_an_order_and_its_items_runs_as_printed(table: TrinoServer) -> None:
+def test_the_example_query_for_an_order_and_its_items_runs_as_printed(table: TrinoServer) -> None:
     found = records(table, without_end(CHANGES_OF_AN_ORDER))
     assert [(row["id"], row["entityid"], row["source"], row["dt"]) for row in found] == [
         ("a2", "501", INVENTORY, "2026-05-12"),
