@@ -5,6 +5,7 @@ Rows still hold events that were delivered twice: those are found over all of a 
 """
 
 import gc
+import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -15,7 +16,7 @@ import pyarrow as pa
 
 from audit_pipeline.epoch import DAY_MS
 from audit_pipeline.store.layout import delivery_hour_of
-from audit_pipeline.transform import fast, texts
+from audit_pipeline.transform import fast, nesting, texts
 from audit_pipeline.transform.exact import Exploded, explode
 from audit_pipeline.transform.gunzip import decompress
 from audit_pipeline.transform.ownership import OwnedDates, Scope
@@ -30,10 +31,12 @@ from audit_pipeline.transform.times import parse_times
 
 __all__ = ["Counts", "Decoded", "RawObject", "decode", "decode_batches", "find_texts"]
 
-#: Bytes of text that are decoded at once: what comes of them fits the processor's cache.
-_WINDOW_BYTES: Final = 512 << 10
-#: After a window with something wrong in it, the next ones are so small, to find it without reading much text by text.
-_SMALLEST_WINDOW_BYTES: Final = 16 << 10
+#: Bytes of text that are decoded at once. Where something is wrong in them they are read text by text, so they are
+#: few; and where they hold too many brackets to be sure of their depth at a look, they are fewer.
+_WINDOW_BYTES: Final = 16 << 10
+#: Bytes of text whose events become one table: they fit the processor's cache.
+_TABLE_BYTES: Final = 512 << 10
+_EDGE: Final = re.compile(rb'\}[ \t\r\n]*\{"')
 _LAST_IN_OBJECT: Final = (1 << SEQUENCE_SHIFT) - 1
 
 
@@ -92,11 +95,9 @@ def decode_batches(objects: Iterable[RawObject], scope: Scope, batch_bytes: int)
 def find_texts(data: bytes, numbers: Collection[int]) -> Iterator[tuple[int, int, bytes]]:
     """(number, offset, text) of the texts with these numbers in an object; ``sequence`` counts them so."""
     found = decompress(data).text
-    with texts.nesting_limits() as stack_depth:
-        texts.thorough_nesting(stack_depth)
-        chosen = [(n, t) for n, t in enumerate(texts.split(found)) if n in numbers]
-    for number, text in chosen:
-        yield number, text.start, found[text.start : text.end]
+    for number, text in enumerate(texts.split(found)):
+        if number in numbers:
+            yield number, text.start, found[text.start : text.end]
 
 
 @dataclass
@@ -147,7 +148,7 @@ class _Decoder:
         pending.times.append(times)
         pending.sequences.append(sequences)
         pending.size += size
-        if pending.size >= _WINDOW_BYTES:
+        if pending.size >= _TABLE_BYTES:
             self._flush()
 
     def keep_exact(self, rows: list[dict[str, Any]], size: int) -> None:
@@ -184,8 +185,7 @@ class _ObjectDecoder:
         collecting = gc.isenabled()
         gc.disable()  # nothing here makes cycles, and looking for some in a million new objects is most of the cost
         try:
-            with texts.nesting_limits() as stack_depth:
-                self._read(found.text, found.unreadable is not None, stack_depth)
+            self._read(found.text, found.unreadable is not None)
         finally:
             if collecting:
                 gc.enable()
@@ -193,19 +193,21 @@ class _ObjectDecoder:
             self._into.counts.unreadable += 1
             self._reject_object(found.unreadable)
 
-    def _read(self, data: bytes, is_cut: bool, stack_depth: int) -> None:
+    def _read(self, data: bytes, is_cut: bool) -> None:
         view = memoryview(data)
         is_text = not texts.is_broken_utf8(data)
         position, size = 0, _WINDOW_BYTES
         while position < len(data):
             end = _window_end(data, position, size)
-            texts.fast_nesting(stack_depth)
-            if is_text and self._read_fast(view[position:end]):
+            window = view[position:end]
+            has_many_brackets = nesting.has_many_brackets(window)
+            if has_many_brackets and len(window) < 2 * size:
+                size //= 2  # looking into strings for what is no level takes longer than to read it
+                continue
+            is_readable = is_text and not (has_many_brackets and nesting.is_too_deep(window))
+            if is_readable and self._read_fast(window):
                 position, size = end, min(2 * size, _WINDOW_BYTES)
-            elif size > _SMALLEST_WINDOW_BYTES and end - position > _SMALLEST_WINDOW_BYTES:
-                size = max(size // 8, _SMALLEST_WINDOW_BYTES)
             else:
-                texts.thorough_nesting(stack_depth)
                 position = self._read_exactly(data, position, end, is_cut)
 
     def _read_fast(self, text: bytes | memoryview) -> bool:
@@ -280,18 +282,12 @@ class _ObjectDecoder:
 
 
 def _window_end(data: bytes, start: int, size: int) -> int:
-    """Where a window from ``start`` can end: before the last place that looks like an event's start.
+    """Where a window from ``start`` can end: before the next place that looks like an event's start.
 
     Where that is wrong (inside a string, say), the window is not well-formed and is read text by text.
     """
-    limit = start + size
-    if limit >= len(data):
-        return len(data)
-    for search_from in (max(start, limit - _SMALLEST_WINDOW_BYTES), start):
-        last = max(data.rfind(b'}{"', search_from, limit), data.rfind(b'}\n{"', search_from, limit))
-        if last > start:
-            return last + 1
-    return len(data)
+    found = _EDGE.search(data, start + size)
+    return found.start() + 1 if found else len(data)
 
 
 def _not_json(raw: bytes) -> Exploded:

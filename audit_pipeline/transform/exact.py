@@ -13,13 +13,12 @@ from msgspec import Raw
 
 from audit_pipeline.contract.source import SOURCE_PATTERN
 from audit_pipeline.epoch import DAY_MS
+from audit_pipeline.transform.nesting import elements, members
 from audit_pipeline.transform.ownership import OwnedDates
 from audit_pipeline.transform.times import parse_time
 
 __all__ = ["BadEntity", "Exploded", "actor_type", "explode", "is_safe_source"]
 
-_OBJECT = msgspec.json.Decoder(dict[str, Raw])
-_ARRAY = msgspec.json.Decoder(list[Raw])
 _STRING = msgspec.json.Decoder(str)
 
 _SAFE_SOURCE = re.compile(SOURCE_PATTERN, re.ASCII)
@@ -78,7 +77,7 @@ def explode(text: bytes, owned: OwnedDates) -> Exploded:
     if not text.startswith(b"{"):
         found.problem = ("not_object", f"the text is {_kind(Raw(text))}, not an event object")
         return found
-    envelope = _OBJECT.decode(text)
+    envelope = members(text)
     _identify(found, envelope)
     try:
         detail, entities = _check_event(found, envelope, owned)
@@ -101,7 +100,7 @@ def _identify(found: Exploded, envelope: Mapping[str, Raw]) -> None:
     time = _string(envelope.get("time"))
     found.time = None if time is None else parse_time(time)
     detail = envelope.get("detail")
-    own_id = _string(_OBJECT.decode(detail).get("event_id")) if detail and _is(detail, "{") else None
+    own_id = _string(members(detail).get("event_id")) if detail and _is(detail, "{") else None
     found.event_id = own_id or _string(envelope.get("id")) or None
 
 
@@ -111,8 +110,8 @@ def _check_event(found: Exploded, envelope: Mapping[str, Raw], owned: OwnedDates
         raise _ProblemError("missing_field", "id is empty")
     source = _required_string(envelope, "source")
     time = _required_string(envelope, "time")
-    detail = _OBJECT.decode(_required(envelope, "detail", "detail", "{"))
-    entities = _ARRAY.decode(_required(detail, "entities", "detail.entities", "["))
+    detail = members(_required(envelope, "detail", "detail", "{"))
+    entities = elements(_required(detail, "entities", "detail.entities", "["))
     if not entities:
         raise _ProblemError("no_entities", "detail.entities is empty")
     if found.day is None:
@@ -144,11 +143,11 @@ def _event_columns(found: Exploded, detail: Mapping[str, Raw], actor: Mapping[st
 def _entity_columns(raw: Raw) -> dict[str, Any]:
     if not _is(raw, "{"):
         raise _ProblemError("wrong_type", f"the entity change is {_kind(raw)}, not an object")
-    change = _OBJECT.decode(raw)
+    change = members(raw)
     reference = change.get("entity")
     if reference is None or not _is(reference, "{"):
         raise _ProblemError("wrong_type", f"entity is {_kind(reference)}, not an object")
-    entity = _OBJECT.decode(reference)
+    entity = members(reference)
     entity_id, name = _text(entity.get("id")), _text(entity.get("name"))
     if not entity_id:
         raise _ProblemError("missing_field", "entity.id is missing, null or empty")
@@ -186,7 +185,7 @@ def _object_or_none(value: Raw | None, path: str) -> dict[str, Raw]:
         return {}
     if not _is(value, "{"):
         raise _ProblemError("wrong_type", f"{path} is {_kind(value)}, neither null nor an object")
-    return _OBJECT.decode(value)
+    return members(value)
 
 
 def _string(value: Raw | None) -> str | None:

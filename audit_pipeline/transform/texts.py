@@ -1,33 +1,20 @@
 """A stream of JSON texts to its single texts: concatenated, on lines, pretty-printed, broken (design, part 5).
 
 ``msgspec`` reads JSON strictly as RFC 8259 demands, with two gaps that are closed here: it does not look at the UTF-8
-of what it skips, and how deep a nesting it takes depends on the interpreter's stack.
+of what it skips, and how deep a nesting it takes depends on the interpreter's stack (:mod:`.nesting`).
 """
 
 import re
 import struct
-import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import pyarrow as pa
 
-__all__ = [
-    "MAX_DEPTH",
-    "Text",
-    "fast_nesting",
-    "is_blank_from",
-    "is_broken_utf8",
-    "nesting_limits",
-    "split",
-    "thorough_nesting",
-]
+from audit_pipeline.transform.nesting import DeepTexts, is_too_deep, members
 
-#: Levels of nesting that a text may have.
-MAX_DEPTH: Final = 1000
+__all__ = ["Text", "is_blank_from", "is_broken_utf8", "split"]
 
 _WHITE = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
@@ -35,7 +22,6 @@ _BLANK = re.compile(rb"(?:[ \t\r\n]|\xef\xbb\xbf)*")
 _SCALAR = re.compile(rb'[^ \t\r\n{}\[\]",:]+')
 _EVENT_START = re.compile(rb'(?<![:,\[])\{(?=[ \t\r\n]*")')
 _TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
-_BRACKET = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|([\[{])|[\]}]', re.DOTALL)
 
 
 class _Probe(msgspec.Struct, gc=False):
@@ -44,8 +30,6 @@ class _Probe(msgspec.Struct, gc=False):
     source: msgspec.Raw
     detail: msgspec.Raw
 
-
-_LIMIT = threading.Lock()
 
 _ANY = msgspec.json.Decoder(msgspec.Raw)
 _PROBE = msgspec.json.Decoder(_Probe)
@@ -62,14 +46,13 @@ class Text(NamedTuple):
 def split(data: bytes, start: int = 0) -> Iterator[Text]:
     """The texts of a stream from ``start`` on. Together they and the white space between them are all of it.
 
-    A text that is not JSON reaches up to the next place where an event can start. Call it within
-    :func:`nesting_limits` and :func:`thorough_nesting`.
+    A text that is not JSON reaches up to the next place where an event can start.
     """
-    view = memoryview(data)
+    stream = _Stream(data)
     while (start := _after_blank(data, start)) < len(data):
-        end = _end_of_json(data, view, start)
+        end = stream.end_of_json(start)
         if end is None:
-            following = _next_event(data, view, start + 1)
+            following = stream.next_event(start + 1)
             yield Text(start, _before_blank(data, start, following), is_json=False)
             start = following
         else:
@@ -94,33 +77,6 @@ def is_blank_from(data: bytes, position: int) -> bool:
     return _after_blank(data, position) == len(data)
 
 
-@contextmanager
-def nesting_limits() -> Iterator[int]:
-    """Restores the recursion limit, and gives the depth of the stack for the two functions below.
-
-    The limit is one for all threads, so that they take turns here; decoding holds the interpreter's lock anyway.
-    """
-    depth, frame = 0, sys._getframe().f_back
-    while frame:
-        depth, frame = depth + 1, frame.f_back
-    with _LIMIT:
-        before = sys.getrecursionlimit()
-        try:
-            yield depth
-        finally:
-            sys.setrecursionlimit(before)
-
-
-def fast_nesting(stack_depth: int) -> None:
-    """Deeper texts than about half of :data:`MAX_DEPTH` raise RecursionError, whatever calls this."""
-    sys.setrecursionlimit(stack_depth + MAX_DEPTH // 2)
-
-
-def thorough_nesting(stack_depth: int) -> None:
-    """Texts up to :data:`MAX_DEPTH` are read for certain; :func:`split` refuses deeper ones."""
-    sys.setrecursionlimit(stack_depth + MAX_DEPTH + 200)
-
-
 def _after_blank(data: bytes, position: int) -> int:
     found = _BLANK.match(data, position)
     return found.end() if found else position
@@ -138,15 +94,43 @@ def _before_blank(data: bytes, start: int, end: int) -> int:
     return end
 
 
-def _end_of_json(data: bytes, view: memoryview, start: int) -> int | None:
-    """Where the JSON text that starts here ends (and the next may start), or None where no such text starts."""
-    if data[start] not in b'{["':
-        return _end_of_scalar(data, start)
-    end = _end_of_value(view, start)
-    if end is None:
-        return None
-    text = data[start:end]
-    return None if is_broken_utf8(text) or _is_too_deep(text) else end
+class _Stream:
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._view = memoryview(data)
+        self._deep = DeepTexts(data)
+
+    def end_of_json(self, start: int) -> int | None:
+        """Where the JSON text that starts here ends (and the next may start), or None where no such text starts."""
+        if self._data[start] not in b'{["':
+            return _end_of_scalar(self._data, start)
+        if self._deep.is_hopeless(start):
+            return None
+        end = self._end_of_value(start)
+        if end is None:
+            return None
+        text = self._data[start:end]
+        return None if is_broken_utf8(text) or is_too_deep(text) else end
+
+    def next_event(self, position: int) -> int:
+        """The next place from which a whole JSON object with ``source`` and ``detail`` can be read, else the end."""
+        for found in _EVENT_START.finditer(self._data, position):
+            end = self.end_of_json(found.start())
+            if end is not None and _is_event(self._data[found.start() : end]):
+                return found.start()
+        return len(self._data)
+
+    def _end_of_value(self, start: int) -> int | None:
+        try:
+            _ANY.decode(self._view[start:])
+        except msgspec.DecodeError as error:
+            # The one way to learn where a text ends without reading on to the end of the stream. The byte that the
+            # message names is counted from 1; a test holds msgspec to it.
+            found = _TRAILING.search(str(error))
+            return start + int(found[1]) - 1 if found else None
+        except RecursionError:
+            return self._deep.end_of(start)
+        return len(self._data)
 
 
 def _end_of_scalar(data: bytes, start: int) -> int | None:
@@ -160,45 +144,11 @@ def _end_of_scalar(data: bytes, start: int) -> int | None:
     return found.end()
 
 
-def _end_of_value(view: memoryview, start: int) -> int | None:
-    try:
-        _ANY.decode(view[start:])
-    except msgspec.DecodeError as error:
-        # The one way to learn where a text ends without reading on to the end of the stream. The byte that the message
-        # names is counted from 1; a test holds msgspec to it.
-        found = _TRAILING.search(str(error))
-        return start + int(found[1]) - 1 if found else None
-    except RecursionError:
-        return None
-    return len(view)
-
-
-def _is_too_deep(text: bytes) -> bool:
-    if text.count(b"{") + text.count(b"[") <= MAX_DEPTH:
-        return False
-    depth = 0
-    for token in _BRACKET.finditer(text):
-        if token[1]:
-            depth += 1
-            if depth > MAX_DEPTH:
-                return True
-        elif token[0][0] != ord('"'):
-            depth -= 1
-    return False
-
-
-def _next_event(data: bytes, view: memoryview, position: int) -> int:
-    """The next place from which a whole JSON object with ``source`` and ``detail`` can be read, else the end."""
-    for found in _EVENT_START.finditer(data, position):
-        end = _end_of_json(data, view, found.start())
-        if end is not None and _is_event(view[found.start() : end]):
-            return found.start()
-    return len(data)
-
-
-def _is_event(text: memoryview) -> bool:
+def _is_event(text: bytes) -> bool:
     try:
         _PROBE.decode(text)
     except msgspec.ValidationError:
         return False
+    except RecursionError:
+        return members(text).keys() >= {"source", "detail"}
     return True

@@ -209,6 +209,21 @@ def test_over_a_thousand_levels_of_nesting_are_not_json(lake: Lake, levels: int)
     assert ids(lake.rows()) == ["b"]
 
 
+def test_a_field_that_no_column_needs_may_not_nest_deeper_either(lake: Lake) -> None:
+    deepest, deeper = (
+        event(i, entity()).replace("{", f'{{"other":{nested(levels)},', 1) for i, levels in [("a", 999), ("b", 1000)]
+    )
+    read(lake, deepest + deeper + event("c"))
+    assert [(r["Reason"], r["Raw"].decode()) for r in lake.quarantine()] == [("not_json", deeper)]
+    assert ids(lake.rows()) == ["a", "c"]
+
+
+def test_brackets_side_by_side_or_in_a_string_are_no_levels(lake: Lake) -> None:
+    values = ["[" + "[]," * 5_000 + "{}]", '"' + "[{" * 5_000 + '"']
+    read(lake, "".join(event(f"e{n}", entity(after=value)) for n, value in enumerate(values)))
+    assert [row["After"] for row in lake.rows()] == values
+
+
 @pytest.mark.parametrize("opening", ["[", "{", '{"a":', "[{", '{"a": ', '{"source":1,"detail": ', "[[ {"])
 def test_a_flood_of_opening_brackets_is_one_record(lake: Lake, opening: str) -> None:
     flood = (opening * 20_000).rstrip()
