@@ -36,10 +36,9 @@ _STRING = msgspec.json.Decoder(str)
 
 def has_many_brackets(texts: bytes | memoryview) -> bool:
     """Whether there are enough of them for more than :data:`MAX_DEPTH` levels. It takes next to no time."""
-    return (
-        len(texts) > 2 * MAX_DEPTH
-        and np.count_nonzero((np.frombuffer(texts, np.uint8) | _BRACE_BIT) == ord("{")) > MAX_DEPTH
-    )
+    if len(texts) <= 2 * MAX_DEPTH:
+        return False
+    return int(np.count_nonzero((np.frombuffer(texts, np.uint8) | _BRACE_BIT) == ord("{"))) > MAX_DEPTH
 
 
 def is_too_deep(texts: bytes | memoryview) -> bool:
