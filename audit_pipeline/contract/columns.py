@@ -1,4 +1,4 @@
-"""The columns of the table and of the quarantine: one home for names, order and Arrow types."""
+"""The columns of the table and of the quarantine: their names, order and Arrow types."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ import pyarrow as pa
 
 __all__ = ["PARTITION_COLUMNS", "QUARANTINE_SCHEMA", "REASONS", "ROW_SCHEMA"]
 
-#: One row is one entity change. ``dt`` and ``source`` are not in the files: they are the folders' names.
+#: A row is one entity change. ``dt`` and ``source`` are not in the files: they are names of folders.
 ROW_SCHEMA: Final = pa.schema(
     [
         pa.field("Id", pa.string(), nullable=False),

@@ -1,7 +1,7 @@
-"""The event as typed structures: what a producer sends, as EventBridge delivers it (design, part 5).
+"""The event as typed structures: what a producer sends, as EventBridge delivers it (docs/design.md, "Event").
 
 Required are ``id``, ``source``, ``time``, ``detail`` and at least one entity with ``id`` and ``name``; everything else
-may be missing or null, and unknown fields are ignored. ``event.schema.json`` beside this file says the same for
+may be missing or null, and unknown fields are ignored. ``event.schema.json`` beside this file is the same for
 producers in other languages; a test keeps both equal.
 """
 
@@ -13,7 +13,7 @@ from audit_pipeline.contract.source import SOURCE_PATTERN
 
 __all__ = ["Actor", "Detail", "EntityChange", "EntityRef", "Event", "ParentRef"]
 
-#: Text columns also take a number or a boolean, which becomes its text exactly as written.
+#: Text columns also take a number or a boolean, as its text exactly as written.
 Scalar = str | int | float | bool
 
 NonEmpty = Annotated[str, Meta(min_length=1)]
@@ -60,7 +60,7 @@ class Detail(Struct, omit_defaults=True):
     entities: Annotated[list[EntityChange], Meta(min_length=1)]
     event_id: Annotated[
         str | None,
-        Meta(description="Minted once by the producer, so that an event sent twice can be told; a UUIDv7 fits."),
+        Meta(description="Minted once by the producer, so that an event sent twice is recognised; a UUIDv7 fits."),
     ] = None
     entity_type: Scalar | None = None
     action: Annotated[Scalar | None, Meta(description="Create, Update, Delete, or the producer's own word.")] = None

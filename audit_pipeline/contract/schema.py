@@ -1,4 +1,4 @@
-"""The event's JSON Schema, made from the types; ``python -m audit_pipeline.contract.schema`` writes the file."""
+"""The event's JSON Schema, generated from the types; ``python -m audit_pipeline.contract.schema`` writes the file."""
 
 from importlib.resources import files
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Words of the contract for what was done and who did it; others than the contract's are kept as they are."""
+"""The contract's names of actions and types of actors; any other name is kept as it is."""
 
 from enum import Enum, StrEnum
 
@@ -6,7 +6,7 @@ __all__ = ["Action", "ActorType"]
 
 
 class _OpenEnum(StrEnum):
-    """A closed set of names for an open set of values: a producer's own word is a member too, equal to its text."""
+    """An enum that has every text as a member: a producer's own name is equal to its text, as the listed ones are."""
 
     @classmethod
     def _missing_(cls, value: object) -> Enum | None:

@@ -12,7 +12,7 @@ __all__ = ["RawChanges", "fingerprint"]
 
 @dataclass(frozen=True, slots=True)
 class RawChanges:
-    """Keys of raw objects of the hours that a partition reads, against those that its last run read, in order."""
+    """Keys of raw objects, sorted: what the hours of a partition hold now, against what its last run read."""
 
     new: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
@@ -33,6 +33,6 @@ class RawChanges:
 
 
 def fingerprint(objects: Iterable[ObjectInfo | InputObject]) -> str:
-    """The same for the same objects (key, size, e_tag), in whatever order; hexadecimal."""
+    """A SHA-256 (hexadecimal) of the objects' keys, sizes and e_tags, in any order."""
     lines = sorted(f"{item.key}\0{item.size}\0{item.e_tag or ''}\n" for item in objects)
     return hashlib.sha256("".join(lines).encode()).hexdigest()

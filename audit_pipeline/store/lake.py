@@ -1,4 +1,4 @@
-"""``_lake.json``: the settings that every run of a lake must share, for they decide who owns what (design, part 4)."""
+"""``_lake.json``: the settings that all runs of a lake share, as they decide which run owns which event."""
 
 from datetime import date
 
@@ -18,9 +18,9 @@ class LakeSettings(msgspec.Struct, frozen=True):
 
 
 def agree_on_lake_settings(lake: Store, wanted: LakeSettings, locks: Locks) -> LakeSettings:
-    """The lake's settings: the first run writes them, an earlier first partition is taken over.
+    """The lake's settings: the first run writes them, and a run with an earlier first partition updates that.
 
-    :class:`GraceMismatchError` for another grace.
+    :class:`GraceMismatchError` where ``wanted`` has another grace.
     """
     data = msgspec.json.encode(wanted)
     found = read_lake_settings(lake)
@@ -39,7 +39,7 @@ def agree_on_lake_settings(lake: Store, wanted: LakeSettings, locks: Locks) -> L
 def _agreed(lake: Store, wanted: LakeSettings) -> LakeSettings:
     found = read_lake_settings(lake)
     if found is None:
-        raise StoreError(f"{lake.url_of(LAKE_SETTINGS_PATH)} vanished: run the partition again")
+        raise StoreError(f"{lake.url_of(LAKE_SETTINGS_PATH)} vanished while it was read: run the partition again")
     if found.grace_hours != wanted.grace_hours:
         raise GraceMismatchError(
             f"the lake {lake.url} was written with a grace of {found.grace_hours} hours, not {wanted.grace_hours}, and "
@@ -57,4 +57,6 @@ def read_lake_settings(lake: Store) -> LakeSettings | None:
     try:
         return msgspec.json.decode(data, type=LakeSettings)
     except msgspec.MsgspecError as error:
-        raise StoreError(f"{lake.url_of(LAKE_SETTINGS_PATH)} cannot be read: {error}") from error
+        raise StoreError(
+            f"{lake.url_of(LAKE_SETTINGS_PATH)} cannot be read ({error}): restore it from a backup"
+        ) from error

@@ -1,4 +1,4 @@
-"""Where things lie in the raw store and in the lake: the same relative paths in a folder and in S3 (design, part 3)."""
+"""Paths in the raw store and in the lake, the same in a folder and in S3 (docs/design.md, "Layout of the store")."""
 
 import re
 from dataclasses import dataclass
@@ -44,10 +44,10 @@ class DeliveryHour:
 
 
 def delivery_hour_of(raw_key: str) -> DeliveryHour:
-    """The delivery hour of a raw object. ``ValueError`` for a key that lies in no hour folder."""
+    """The delivery hour of a raw object. ``ValueError`` where its key is not in an hour folder."""
     found = _HOUR.match(raw_key)
     if not found:
-        raise ValueError(f"raw object {raw_key!r} lies in no hour folder (year=YYYY/month=MM/day=DD/hour=HH/)")
+        raise ValueError(f"raw object {raw_key!r} is not in an hour folder (year=YYYY/month=MM/day=DD/hour=HH/)")
     year, month, day, hour = map(int, found.groups())
     return DeliveryHour(date(year, month, day), hour)
 
@@ -72,13 +72,13 @@ def data_path(partition: date, dt: date, source: str, number: int | None = None)
 
 
 def dt_of(path: str) -> date | None:
-    """The date under which a data file lies; None for a path that is no data file's."""
+    """The date that a data file is under; None for any other path."""
     found = re.match(rf"{TABLE_PREFIX}/dt=(\d{{4}}-\d\d-\d\d)/", path)
     return date.fromisoformat(found[1]) if found else None
 
 
 def file_owner(path: str) -> date | None:
-    """The partition that owns a data file, by its name; None for a file that no run of ours can have written."""
+    """The partition that owns a data file, by its name; None where the name is not one that runs give."""
     found = _FILE.fullmatch(path.rsplit("/", 1)[-1])
     return date.fromisoformat(found[1]) if found else None
 
@@ -92,7 +92,7 @@ def manifest_path(partition: date) -> str:
 
 
 def pending_path(partition: date) -> str:
-    """The list of paths that a run is about to write, so that the next run can clean up after a killed one."""
+    """The list of paths that a run is about to change, by which the next run cleans up after a killed one."""
     return f"auditlog_pending/{partition}.json"
 
 

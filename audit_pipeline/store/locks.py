@@ -1,7 +1,7 @@
-"""Locks in the lake: objects that are created only where none is, with an owner and an expiry.
+"""Locks in the lake: objects that are created if absent, with an owner and an expiry.
 
-A lock ``name`` is a series of objects ``auditlog_lock/<name>/<generation>.json``. Whoever creates the next generation
-holds the lock; that needs nothing of a store but "create if absent", which a local folder and S3 both have. The newest
+A lock ``name`` is a series of objects ``auditlog_lock/<name>/<generation>.json``. The run that creates the next
+generation holds the lock; that takes only "create if absent", which a local folder and S3 both have. The newest
 generation stays after its release, so that a number is never used twice.
 """
 
@@ -26,14 +26,14 @@ __all__ = ["Locks", "is_process_alive"]
 
 _log = logging.getLogger(__name__)
 
-#: Owners at work in this process: a record of another one is of a run that could not release its lock.
+#: Owners with locks in this process: a record of this process with another owner is of a run that did not release it.
 _owners_here: Final[set[str]] = set()
 
-#: A lock whose owner has not renewed it for so long is taken over.
+#: A lock that its owner has not renewed for this long is taken over.
 _LEASE: Final = timedelta(seconds=30)
 _RENEWAL_SECONDS: Final = 7.0
 _POLL_SECONDS: Final = 0.5
-#: Clocks of two machines differ by less.
+#: The clocks of two machines differ by less than this.
 _CLOCK_SKEW: Final = timedelta(minutes=5)
 
 
@@ -74,15 +74,15 @@ class Locks:
             try:
                 if self._is_ours(held):
                     self._write(held, released=True)
-            except StoreError as problem:  # whether the run succeeded is decided; the next taker sees that it is over
-                _log.warning("the lock %s was not released: %s", held.name, problem)
+            except StoreError as problem:  # the run is over; the next one recognises that by the lease
+                _log.warning("cannot release the lock %s: %s", held.name, problem)
         self._held.clear()
 
     def acquire(self, name: str, *, wait_seconds: float = 0.0) -> None:
-        """Take a lock. :class:`PartitionBusyError` when its owner is alive and does not release it in time.
+        """Take a lock. :class:`PartitionBusyError` where its owner is alive and does not release it in time.
 
-        An owner that was killed is told by its process where that was on this machine, else by a lease that it does
-        not renew, which takes up to half a minute.
+        A killed owner is recognised by its process where that was on this machine, else by its lease running out, which
+        takes up to half a minute.
         """
         deadline = time.monotonic() + wait_seconds
         seen: dict[str, Any] | None = None
@@ -101,7 +101,7 @@ class Locks:
             if (renewed or _is_local_and_alive(record)) and time.monotonic() >= deadline:
                 raise PartitionBusyError(
                     f"{name} is being written by {record['owner']} (process {record['pid']} on {record['host']}, "
-                    f"since {record['acquired_at']}): wait for it to end; nothing was changed"
+                    f"since {record['acquired_at']}). Nothing was changed; run it again when that run has ended"
                 )
             if time.monotonic() - seen_at > _LEASE.total_seconds():
                 if self._try_create(name, generation + 1):
@@ -114,8 +114,8 @@ class Locks:
         for held in self._held:
             if not self._is_ours(held):
                 raise LostLockError(
-                    f"{held.name} was taken over by another run, as {self._owner} did not renew its lock for "
-                    f"{_LEASE.seconds} seconds: this run stops without committing; run the partition again"
+                    f"the lock {held.name} was taken over by another run, as {self._owner} did not renew it for "
+                    f"{_LEASE.seconds} seconds. This run stops without committing; run the partition again"
                 )
 
     def _newest(self, name: str) -> tuple[int, dict[str, Any] | None]:
@@ -141,7 +141,7 @@ class Locks:
         return True
 
     def _create(self, held: _Held) -> bool:
-        """S3 may create the object and its answer be lost, or the request be repeated: then our own record is there."""
+        """Create the record. S3 may have done so although its answer was lost, or while obstore retried: it is ours."""
         data = self._record(held, released=False)
         try:
             if self._lake.create(held.key, data):
@@ -168,7 +168,7 @@ class Locks:
                     if self._is_ours(held):
                         self._write(held, released=False)
                 except StoreError:
-                    continue  # the next round tries again; `check` tells if it came too late
+                    continue  # the next round retries; `check` finds out if that was too late
 
     def _write(self, held: _Held, *, released: bool) -> None:
         self._lake.put(held.key, self._record(held, released=released))
@@ -188,7 +188,7 @@ class Locks:
 
 
 def is_process_alive(pid: int, started: float) -> bool:
-    """Whether the process that started then (seconds since 1970) still runs on this machine."""
+    """Whether the process ``pid`` that started at ``started`` (seconds since 1970) still runs on this machine."""
     try:
         return abs(psutil.Process(pid).create_time() - started) < 2
     except psutil.NoSuchProcess:
@@ -206,7 +206,7 @@ def _is_local_and_alive(record: dict[str, Any]) -> bool:
 def _may_be_alive(record: dict[str, Any]) -> bool:
     """Whether the owner of a lock may still be at work."""
     if datetime.now(UTC) >= datetime.fromisoformat(record["expires_at"]) + _CLOCK_SKEW:
-        return False  # its process may live on: the run is over, and its lock could not be released
+        return False  # the run is over though its process may be alive: it could not release its lock
     if record["host"] != socket.gethostname():
         return True
     if record["pid"] == os.getpid():

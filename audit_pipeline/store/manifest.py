@@ -29,14 +29,14 @@ class InputObject(msgspec.Struct, frozen=True):
 
 
 class ObjectCounts(msgspec.Struct, frozen=True):
-    """``unreadable`` are those that this run owns and could not read whole."""
+    """``unreadable`` counts the objects that this run owns and could not read to their end."""
 
     read: int = 0
     unreadable: int = 0
 
 
 class EventCounts(msgspec.Struct, frozen=True):
-    """Every event that was read is in exactly one of the other four."""
+    """Every event that was read is counted in exactly one of the other four."""
 
     read: int = 0
     kept: int = 0
@@ -67,7 +67,7 @@ class QuarantineFile(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What one run of one partition did (design, part 6)."""
+    """What one run of one partition did (docs/design.md, "Runs")."""
 
     partition: date
     run_id: str
@@ -124,11 +124,11 @@ def read_manifest(lake: Store, partition: date) -> Manifest | None:
         return msgspec.json.decode(data, type=Manifest)
     except msgspec.MsgspecError as error:
         raise StoreError(
-            f"manifest {lake.url_of(path)} cannot be read ({error}): put it back from a backup, or delete it "
+            f"manifest {lake.url_of(path)} cannot be read ({error}): restore it from a backup, or delete it "
             f"together with the partition's files and run the partition again"
         ) from error
 
 
 def write_manifest(lake: Store, manifest: Manifest) -> None:
-    """Commit the run."""
+    """Write the manifest, which commits the run."""
     lake.put(manifest_path(manifest.partition), msgspec.json.format(msgspec.json.encode(manifest), indent=1))

@@ -1,7 +1,6 @@
-"""One interface over a local folder and S3: whole objects in, whole objects out.
+"""One interface to a local folder and to S3, for whole objects.
 
-``obstore`` does the work. S3 credentials and region come from where boto3 finds them, the endpoint from ``AWS_*``
-variables.
+It wraps ``obstore``. S3 credentials and region come from where boto3 finds them, the endpoint from ``AWS_*`` variables.
 """
 
 import hashlib
@@ -33,10 +32,10 @@ __all__ = ["ObjectInfo", "Store", "open_store", "s3_endpoint"]
 
 #: Requests in flight while a day's objects are read; a day at a low event rate is 1,440 small objects.
 _READ_CONCURRENCY: Final = 32
-#: Bytes read ahead of the caller, so that a slow caller does not fill the memory.
+#: Bytes read ahead of the caller, at most: a slow caller must not fill the memory.
 _READ_AHEAD_BYTES: Final = 16 << 20
 
-#: In a local lake, where a file is written before it is renamed into place.
+#: The folder of a local lake in which files are written before they are renamed into place.
 _STAGING: Final = "auditlog_staging"
 
 _S3_RETRY: Final[Any] = {
@@ -44,7 +43,7 @@ _S3_RETRY: Final[Any] = {
     "retry_timeout": timedelta(minutes=3),
     "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=10), "base": 2},
 }
-#: boto3 renews a role's keys ten minutes before they end, or earlier.
+#: Shorter than the ten minutes before expiry at which boto3 renews a role's keys.
 _CREDENTIALS_TTL: Final = timedelta(minutes=5)
 _S3_CLIENT: Final[Any] = {"timeout": "120s", "connect_timeout": "10s"}
 
@@ -63,7 +62,7 @@ class ObjectInfo:
 class Store:
     """The objects under one URL.
 
-    An object appears whole or not at all: S3 does so by itself, a local file is written beside and renamed.
+    An object appears whole or not at all: S3 guarantees that, a local file is written elsewhere and renamed.
     """
 
     url: str
@@ -75,7 +74,7 @@ class Store:
         return f"{self.url}/{key}"
 
     def list(self, prefix: str = "") -> list[ObjectInfo]:
-        """Every object under ``prefix`` (whole path segments), in the order of the keys' code points."""
+        """All objects under ``prefix`` (whole path segments), in the order of their keys' code points."""
         try:
             found = [
                 ObjectInfo(str(m["path"]), m["size"], m["e_tag"], m["last_modified"])
@@ -89,14 +88,14 @@ class Store:
         return sorted(found, key=lambda info: info.key)
 
     def unlisted(self, prefix: str) -> Sequence[str]:
-        """Files of a local store that no listing shows: obstore keeps such names for half-written ones."""
+        """Files of a local store that no listing shows: obstore reserves their names for half-written files."""
         if self.root is None:
             return []
         files = (self.root / prefix).rglob("*#*")
         return sorted(f.relative_to(self.root).as_posix() for f in files if re.search(r"#\d+$", f.name))
 
     def get(self, key: str, *, if_match: str | None = None) -> bytes:
-        """The object's bytes. ``if_match`` demands the e_tag that a listing gave: :class:`RawChangedError` else."""
+        """The object's bytes. ``if_match`` is the e_tag of a listing: :class:`RawChangedError` where it has changed."""
         try:
             options: Any = {"if_match": if_match} if if_match else None
             return bytes(obstore.get(self._inner, key, options=options).bytes())
@@ -114,9 +113,9 @@ class Store:
             raise self._failure("read", key, error) from error
 
     def open(self, info: ObjectInfo) -> io.RawIOBase:
-        """The object as a file to read from at any place, for those who need only parts of it.
+        """The object as a seekable file, for reading parts of it.
 
-        It must still be the object that was listed: :class:`RawChangedError` else.
+        A read raises :class:`RawChangedError` where it is no longer the object that was listed.
         """
         return _RangeReader(self, info)
 
@@ -132,9 +131,9 @@ class Store:
     def get_many(self, objects: Sequence[ObjectInfo]) -> Iterator[tuple[ObjectInfo, bytes]]:
         """The bytes of many objects, in the order given, read concurrently and a bounded amount ahead.
 
-        Each must still be the object that was listed: :class:`RawChangedError` else.
+        :class:`RawChangedError` where one is no longer the object that was listed.
         """
-        if self.root is not None:  # the disk answers sooner than a thread
+        if self.root is not None:  # a disk is faster than a switch of threads
             for info in objects:
                 yield info, self.get(info.key, if_match=info.e_tag)
             return
@@ -157,7 +156,7 @@ class Store:
                 pool.shutdown(cancel_futures=True)
 
     def put(self, key: str, data: bytes | Path) -> None:
-        """Write an object whole, over what may be there. ``data`` is bytes or a local file."""
+        """Write an object, replacing any that is there. ``data`` is bytes, or a local file."""
         try:
             if self.root is None:
                 obstore.put(self._inner, key, data)
@@ -170,7 +169,7 @@ class Store:
             raise self._failure("write", key, error) from error
 
     def move(self, source: str, key: str) -> None:
-        """Put an object of this store under another key, over what may be there."""
+        """Move an object to another key, replacing any that is there."""
         try:
             if self.root is None:
                 obstore.copy(self._inner, source, key)
@@ -181,7 +180,7 @@ class Store:
             raise self._failure("write", key, error) from error
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write an object only where none is: whether it was written. Atomic among all callers."""
+        """Write an object if there is none; returns whether it was written. Atomic among all callers."""
         try:
             obstore.put(self._inner, key, data, mode="create")
         except (AlreadyExistsError, PreconditionError):
@@ -191,7 +190,7 @@ class Store:
         return True
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Remove objects; one that is not there is no error."""
+        """Delete objects. An object that does not exist is not an error."""
         for key in keys:
             self._discard_staged(key)
             try:
@@ -202,7 +201,7 @@ class Store:
                 raise self._failure("delete", key, error) from error
 
     def _discard_staged(self, key: str) -> None:
-        """Remove what killed writes of ``key`` left in a local store; obstore adds ``#1`` and so on to names."""
+        """Delete what killed writes of ``key`` left in a local store; obstore adds ``#1`` and so on to names."""
         if self.root is None:
             return
         staging, name = self.root / _STAGING, _staging_name(key)
@@ -248,11 +247,11 @@ class _RangeReader(io.RawIOBase):
 
 
 def _in_one_line(error: Exception) -> str:
-    """The first line; of an answer of S3, whose XML obstore appends, the code and message too."""
+    """The first line and, of an answer of S3, whose XML obstore appends, its code and message."""
     text = str(error).strip()
-    told = [found[1] for part in ("Code", "Message") if (found := re.search(rf"<{part}>([^<\n]*)</{part}>", text))]
+    details = [found[1] for part in ("Code", "Message") if (found := re.search(rf"<{part}>([^<\n]*)</{part}>", text))]
     first_line = text.split("\n", 1)[0].split("<?xml", 1)[0].split("<Error>", 1)[0].rstrip(" :")
-    return ": ".join([first_line, *told])
+    return ": ".join([first_line, *details])
 
 
 def _staging_name(key: str) -> str:
@@ -265,7 +264,7 @@ def open_store(url: str, *, create: bool = False) -> Store:
     if separator and scheme.lower() == "s3":
         return _open_s3(f"s3://{rest.rstrip('/')}")
     if separator and scheme.lower() != "file" and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]+", scheme):
-        raise SettingsError(f"{url!r} is no store: give a path, a file:// URL or an s3:// URL")
+        raise SettingsError(f"{url!r} is not a store: set a path, a file:// URL or an s3:// URL")
     path = unquote(rest.removeprefix("localhost")) if separator and scheme.lower() == "file" else url
     root = Path(path).expanduser().resolve()
     if not create and not root.is_dir():
@@ -273,7 +272,7 @@ def open_store(url: str, *, create: bool = False) -> Store:
     try:
         inner = LocalStore(root, mkdir=create)
     except OSError as error:
-        raise SettingsError(f"the folder {root} cannot be made: {error}") from error
+        raise SettingsError(f"cannot make the folder {root}: {error}") from error
     return Store(url=f"file://{root}", _inner=inner, root=root)
 
 
@@ -289,10 +288,10 @@ def s3_endpoint() -> str | None:
 
 
 def _credential_provider(url: str) -> Any:
-    """What boto3's chain finds: profiles, and the roles of ECS, EC2 and Glue. None where the environment has the keys.
+    """Credentials from boto3's chain: profiles, and the roles of ECS, EC2 and Glue.
 
-    Those obstore reads by itself, and nobody waits for boto3 to start. Where there are none at all, it says so at the
-    first request.
+    None where the environment has the keys, which obstore reads by itself, without the time that boto3 takes to load;
+    and where there are none at all, which obstore reports at the first request.
     """
     if os.environ.get("AWS_ACCESS_KEY_ID") or os.environ.get("AWS_SECRET_ACCESS_KEY"):
         return None
@@ -302,19 +301,19 @@ def _credential_provider(url: str) -> Any:
     try:
         return Boto3CredentialProvider(ttl=_CREDENTIALS_TTL)
     except BotoCoreError as error:
-        raise SettingsError(f"{url} cannot be opened, for AWS's settings are wrong: {error}") from error
-    except ValueError:  # there are none
+        raise SettingsError(f"cannot open {url}, as AWS settings are wrong: {error}") from error
+    except ValueError:  # boto3 finds no credentials
         return None
 
 
 def _open_s3(url: str) -> Store:
     parts = urlsplit(url)
     if not parts.netloc:
-        raise SettingsError(f"{url!r} names no bucket: give s3://bucket/prefix")
+        raise SettingsError(f"{url!r} names no bucket: set s3://bucket/prefix")
     endpoint = s3_endpoint()
     config: Any = {}
     if endpoint:
-        # stand-ins answer on a plain address, where a bucket cannot be part of the host name
+        # other servers than AWS's rarely have a host name for each bucket
         config = {"endpoint": endpoint, "virtual_hosted_style_request": False}
     client: Any = _S3_CLIENT | {"allow_http": bool(endpoint and endpoint.startswith("http://"))}
     try:
@@ -327,5 +326,5 @@ def _open_s3(url: str) -> Store:
             credential_provider=_credential_provider(url),
         )
     except BaseError as error:
-        raise SettingsError(f"{url} cannot be opened with these AWS_* variables: {_in_one_line(error)}") from error
+        raise SettingsError(f"cannot open {url} with these AWS_* variables: {_in_one_line(error)}") from error
     return Store(url=url, _inner=inner, root=None)

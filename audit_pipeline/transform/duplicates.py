@@ -1,8 +1,8 @@
-"""Events that were delivered more than once (design, part 5: Duplicates).
+"""Events that were delivered more than once (docs/design.md, "Duplicates").
 
-Two events are the same event when they have the same source and Id. Equal copies have equal times too, so that they
-lie side by side in the sorted stream, where :func:`resolve` compares them in every column. Copies with other times lie
-anywhere: :func:`find_clashes` finds them by their keys alone, for they cannot be equal.
+Two events are the same event when they have the same source and Id. Copies with the same Timestamp are neighbours in
+the sorted stream, where :func:`resolve` compares them in every column. Copies with another Timestamp can be anywhere,
+but cannot be equal: :func:`find_clashes` finds them by their keys alone.
 """
 
 import zlib
@@ -19,6 +19,7 @@ from audit_pipeline.transform.rows import DECODED_SCHEMA, FIRST_OWN_SEQUENCE, PL
 
 __all__ = ["KEY_COLUMNS", "DedupResult", "EventKey", "Sequences", "event_keys", "find_clashes", "hash_ids", "resolve"]
 
+#: Events of a run, each by its ``sequence`` (see :mod:`audit_pipeline.transform.rows`).
 Sequences = npt.NDArray[np.uint64]
 
 #: (dt as days since 1970, source, Id)
@@ -31,44 +32,45 @@ _COMPARED: Final = [name for name in DECODED_SCHEMA.names if name not in ("seque
 
 
 def event_keys(rows: pa.Table) -> pa.Table:
-    """One row an event of :data:`KEY_COLUMNS`, of rows in which each event's rows lie together."""
+    """:data:`KEY_COLUMNS`, one row for each event, of rows in which those of an event are neighbours."""
     return rows.select(KEY_COLUMNS).take(pa.array(_starts(_sequences(rows))))
 
 
-def find_clashes(keys: pa.Table, foreign: Mapping[EventKey, int]) -> Sequences:
-    """Sequences of the events that stand already with another time: in this run, or in another partition's file.
+def find_clashes(keys: pa.Table, existing: Mapping[EventKey, int]) -> Sequences:
+    """The events that have another Timestamp than an earlier copy, in this run or in another partition's file.
 
-    ``keys`` are all events of the run with these (source, Id), in any order; ``foreign`` gives the Timestamp (ms) of
-    what stands in other partitions' files of the same dt.
+    ``keys`` (:data:`KEY_COLUMNS`) are all events of the run with these (source, Id), in any order; ``existing`` has the
+    Timestamps (ms) in other partitions' files of the same dt.
     """
     clashes: list[int] = []
     first: dict[tuple[str, str], int] = {}
-    suspects = keys.filter(_is_suspect(keys["Id"], foreign)).sort_by("sequence")
+    suspects = keys.filter(_is_suspect(keys["Id"], existing)).sort_by("sequence")
     columns = [suspects[name].to_pylist() for name in ("source", "Id", "dt", "sequence")]
     times = suspects["Timestamp"].cast(pa.int64()).to_pylist()
     for source, event_id, dt, sequence, time in zip(*columns, times, strict=True):
-        stands = foreign.get((dt, source, event_id), time)
-        if first.setdefault((source, event_id), time) != time or stands != time:
+        in_table = existing.get((dt, source, event_id), time)
+        if first.setdefault((source, event_id), time) != time or in_table != time:
             clashes.append(sequence)
     return np.array(clashes, np.uint64)
 
 
-def _is_suspect(ids: pa.ChunkedArray, foreign: Mapping[EventKey, int]) -> pa.Array:
-    """Whether an Id occurs more than once, or in another partition."""
+def _is_suspect(ids: pa.ChunkedArray, existing: Mapping[EventKey, int]) -> pa.Array:
+    """Whether an Id occurs more than once, or in ``existing``."""
     codes = ids.combine_chunks().dictionary_encode()
     indices = codes.indices.to_numpy()
     suspect = np.bincount(indices, minlength=len(codes.dictionary)) > 1
-    if foreign:
-        known = pa.array([event_id for _, _, event_id in foreign], pa.string())
+    if existing:
+        known = pa.array([event_id for _, _, event_id in existing], pa.string())
         suspect |= pc.is_in(codes.dictionary, value_set=known).to_numpy(zero_copy_only=False)
     return pa.array(suspect[indices])
 
 
 @dataclass(frozen=True, slots=True)
 class DedupResult:
-    """What became of events: ``rows`` and ``kept`` count; ``duplicates`` and ``conflicts`` are sequences.
+    """What became of events.
 
-    ``empty`` are events none of whose entities can become a row: their entities are in quarantine.
+    ``rows`` counts the rows that are written, ``kept`` their events, ``empty`` the events without a row, whose entities
+    are all in quarantine. ``duplicates`` equal an earlier copy, ``conflicts`` differ from one.
     """
 
     rows: int
@@ -91,8 +93,8 @@ class DedupResult:
 def resolve(block: pa.Table, clashes: Sequences) -> tuple[pa.Table, DedupResult]:
     """The rows that belong in the table, each event once, of a block of the sorted stream of one (dt, source).
 
-    The first in order of delivery stays. What stands in another partition's file has an order below those of the run's
-    own events (:data:`FIRST_OWN_SEQUENCE`): it is compared with, and not written.
+    The copy that was delivered first is kept. Rows of another partition's file have a sequence below
+    :data:`FIRST_OWN_SEQUENCE`: the run's events are compared with them, and they are not written again.
     """
     sequences = _sequences(block)
     starts = _starts(sequences)
@@ -100,18 +102,18 @@ def resolve(block: pa.Table, clashes: Sequences) -> tuple[pa.Table, DedupResult]
     conflict = np.isin(sequences[starts], clashes)
     duplicate = np.zeros(len(starts), np.bool_)
     compared = block.select(_COMPARED)
-    for event, leader in _same_as_earlier(block, starts, ~conflict):
-        rows, leading = (compared.slice(starts[i], ends[i] - starts[i]) for i in (event, leader))
-        (duplicate if rows.equals(leading) else conflict)[event] = True
-    stays = ~(duplicate | conflict | (sequences[starts] < FIRST_OWN_SEQUENCE))
+    for event, first in _same_as_earlier(block, starts, ~conflict):
+        rows, rows_of_first = (compared.slice(starts[i], ends[i] - starts[i]) for i in (event, first))
+        (duplicate if rows.equals(rows_of_first) else conflict)[event] = True
+    unique = ~(duplicate | conflict | (sequences[starts] < FIRST_OWN_SEQUENCE))
     empty = block["EntityIndex"].to_numpy()[starts] == PLACEHOLDER_INDEX
-    written = stays & ~empty
+    written = unique & ~empty
     if not written.all():
         block = block.filter(pa.array(np.repeat(written, ends - starts)))
     return block, DedupResult(
         rows=len(block),
         kept=int(written.sum()),
-        empty=int((stays & empty).sum()),
+        empty=int((unique & empty).sum()),
         duplicates=sequences[starts][duplicate],
         conflicts=sequences[starts][conflict],
     )
@@ -120,7 +122,7 @@ def resolve(block: pa.Table, clashes: Sequences) -> tuple[pa.Table, DedupResult]
 def _same_as_earlier(
     block: pa.Table, starts: npt.NDArray[np.int64], considered: npt.NDArray[np.bool_]
 ) -> list[tuple[int, int]]:
-    """Pairs of an event and the first one with the same Timestamp and Id, among those considered."""
+    """(event, first event with the same Timestamp and Id), for all but the first, among those ``considered``."""
     events = np.flatnonzero(considered)
     times = block["Timestamp"].to_numpy().view(np.int64)[starts[events]]
     same_time = np.flatnonzero(times[1:] == times[:-1])
@@ -131,8 +133,8 @@ def _same_as_earlier(
     later = ids.take(pa.array(starts[events[same_time + 1]]))
     same = np.zeros(len(events), np.bool_)
     same[same_time + 1] = pc.equal(earlier, later).to_numpy(zero_copy_only=False)
-    leaders = np.maximum.accumulate(np.where(same, 0, np.arange(len(events))))
-    return [(int(events[i]), int(events[leaders[i]])) for i in np.flatnonzero(same)]
+    first = np.maximum.accumulate(np.where(same, 0, np.arange(len(events))))
+    return [(int(events[i]), int(events[first[i]])) for i in np.flatnonzero(same)]
 
 
 def _sequences(rows: pa.Table) -> Sequences:
@@ -141,11 +143,11 @@ def _sequences(rows: pa.Table) -> Sequences:
 
 
 def _starts(sequences: Sequences) -> npt.NDArray[np.int64]:
-    """Where each event's rows start."""
+    """The index of the first row of each event."""
     changes: npt.NDArray[np.int64] = np.flatnonzero(sequences[1:] != sequences[:-1]) + 1
     return np.concatenate([np.zeros(min(1, len(sequences)), np.int64), changes])
 
 
 def hash_ids(ids: pa.ChunkedArray) -> npt.NDArray[np.uint32]:
-    """A hash of each Id that is the same in every process."""
+    """A hash of each Id, the same in every process."""
     return np.fromiter((zlib.crc32(event_id.encode()) for event_id in ids.to_pylist()), np.uint32, len(ids))

@@ -1,8 +1,8 @@
 """The fast path: a window of well-formed events to columns.
 
-It takes what producers send almost always, and gives the same rows as :mod:`audit_pipeline.transform.exact`; anything
-it is not sure of it leaves to that, a whole window at a time. What it costs is allocation and cache misses, so windows
-stay small enough for the processor's cache, and the structs are kept away from the garbage collector.
+It reads what producers nearly always send, and gives the same rows as :mod:`audit_pipeline.transform.exact`. A window
+with anything else in it is left to that, as a whole. The cost is in allocations and cache misses, so windows are small
+enough for the processor's cache, and the structs are not tracked by the garbage collector.
 """
 
 from itertools import chain
@@ -22,7 +22,7 @@ __all__ = ["Event", "has_safe_sources", "read_events", "to_table"]
 
 _NULL: Final = Raw(b"null")
 
-# A number's text is told from its value only where it is a whole number over 0: not of `-0`, `1.10` or `1e2`.
+# Only a whole number above 0 has one spelling, so that its value gives its text: `-0`, `1.10` and `1e2` do not.
 _Text = str | Annotated[int, Meta(ge=1)]
 _NonEmpty = Annotated[str, Meta(min_length=1)]
 
@@ -62,7 +62,7 @@ class _Detail(Struct, gc=False):
 
 
 class Event(Struct, gc=False):
-    """An event of the contract, as far as its columns need it."""
+    """The members of an event that columns are made of."""
 
     id: _NonEmpty
     source: str
@@ -76,7 +76,7 @@ _NO_ACTOR: Final = _Actor()
 
 
 class _Cache(dict[Any, Any]):
-    """A function's values by argument, forgotten when they grow too many."""
+    """Results of a function by argument; emptied when there are ``size`` of them."""
 
     def __init__(self, function: Any, size: int = 10_000) -> None:
         self._function, self._size = function, size
@@ -93,7 +93,7 @@ _safe_sources = _Cache(is_safe_source)
 
 
 def read_events(window: bytes | memoryview) -> list[Event] | None:
-    """The events of a window of valid UTF-8, or None where it holds anything else too."""
+    """The events of a window of valid UTF-8; None where it holds anything else."""
     try:
         return _EVENTS.decode_lines(window)
     except (msgspec.DecodeError, RecursionError):

@@ -1,4 +1,4 @@
-"""The bytes of a raw object to the text in it: gzip of one or several members, or plain text (design, part 5)."""
+"""From the bytes of a raw object to its text: plain, or gzip of any number of members (docs/design.md, "Objects")."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -7,7 +7,7 @@ from zlib_ng import zlib_ng
 
 __all__ = ["MAX_TEXT_BYTES", "Decompressed", "decompress"]
 
-#: Firehose buffers at most 128 MiB before it compresses, so more than this is no object of Firehose's.
+#: Firehose buffers at most 128 MiB before it compresses: an object with more text than this is not from Firehose.
 MAX_TEXT_BYTES: Final = 1 << 30
 
 _MAGIC: Final = b"\x1f\x8b"
@@ -25,9 +25,9 @@ class Decompressed:
 
 
 def decompress(data: bytes) -> Decompressed:
-    """The text of an object, gzip or plain as its first bytes tell.
+    """The text of an object. Whether it is gzip is decided by its first bytes, not by its name.
 
-    A stream that just ends gives what could be decoded. A corrupt member gives nothing, nor does what follows it.
+    Of a truncated stream all that can be decoded is used; of a corrupt member and what follows it, nothing.
     """
     if not data.startswith(_MAGIC):
         return Decompressed(data)
@@ -53,7 +53,7 @@ class _TooLargeError(Exception):
 
 
 def _read_member(data: bytes, start: int, limit: int) -> tuple[bytes, int, bool]:
-    """The member's text, where the next one starts, and whether it came to its end (with the right checksum)."""
+    """(text of the member, where the next one starts, whether it is complete, with the right checksum)."""
     view = memoryview(data)
     decoder = zlib_ng.decompressobj(wbits=_GZIP)
     parts: list[bytes] = []

@@ -1,4 +1,4 @@
-"""Sorted runs of rows to one sorted stream, a bounded batch at a time."""
+"""Merges sorted runs of rows into one sorted stream, in bounded memory."""
 
 import bisect
 import heapq
@@ -16,13 +16,13 @@ from audit_pipeline.epoch import DAY_MS
 
 __all__ = ["Key", "SortedBatch", "SortedRun", "batches_of", "merge", "merge_batches", "sort_by_partition"]
 
-#: (Timestamp in ms, Id): what tells an event from others in a stream of one (dt, source).
+#: (Timestamp in ms, Id): the key of an event in a stream of one (dt, source).
 Key = tuple[int, str]
 
-#: Sorted rows of one (dt, source): a key that none of them is before, and what reads them.
+#: Sorted rows of one (dt, source): a lower bound of their keys, and a function that reads them.
 SortedBatch = tuple[Key, Callable[[], pa.Table]]
 
-#: Rows that a block of the stream has at least, where there are as many; or bytes, where rows are large.
+#: A block of the stream has at least so many rows or, where rows are large, bytes; the last may have fewer.
 _BLOCK_ROWS: Final = 8192
 _BLOCK_BYTES: Final = 8 << 20
 
@@ -34,22 +34,22 @@ class SortedRun(Protocol):
 
     @property
     def first_keys(self) -> Sequence[Key]:
-        """Of each batch, a key that none of its rows is before, in order."""
+        """A lower bound of the keys of each batch, in order."""
 
     def read(self, batch: int) -> pa.Table: ...
 
 
 def sort_rows(rows: pa.Table) -> pa.Table:
-    """Rows in the order of the files, the copies of an event in the order of their delivery.
+    """Rows sorted by (Timestamp, Id), as in the files; copies of an event are in the order of their delivery.
 
-    Rows in many chunks are taken a column at a time: putting them together first would need their memory twice.
+    ``take`` works on the chunks, a column at a time: combining all of them first would take their memory twice.
     """
     keys = rows.select([name for name, _ in _ROW_ORDER]).combine_chunks()
     return rows.take(pc.sort_indices(keys, sort_keys=_ROW_ORDER))
 
 
 def sort_by_partition(rows: pa.Table) -> pa.Table:
-    """The same within each (dt, source)."""
+    """Rows sorted by (dt, source), and within each by (Timestamp, Id) and the order of delivery."""
     sources = rows["source"].combine_chunks().dictionary_encode()
     days, times = rows["dt"].to_numpy(), rows["Timestamp"].to_numpy().view(np.int64)
     # dt, source and time in one number: comparing it costs a fraction of comparing a date, a text and a time. The time
@@ -61,7 +61,7 @@ def sort_by_partition(rows: pa.Table) -> pa.Table:
 
 
 def merge(runs: Iterable[SortedRun]) -> Iterator[pa.Table]:
-    """Blocks of rows in order. Rows with the same Timestamp and Id always come in the same block.
+    """Blocks of rows, sorted. Rows with the same Timestamp and Id are always in the same block.
 
     Only batches whose times overlap are in memory together; runs follow the delivery hours, so that these are few.
     """
@@ -75,7 +75,7 @@ def batches_of(run: SortedRun) -> Iterator[SortedBatch]:
 
 
 def merge_batches(batches: Iterator[SortedBatch]) -> Iterator[pa.Table]:
-    """The same of batches of any runs, in the order of their first keys."""
+    """Blocks of rows, sorted, from batches of any number of runs in the order of their keys; see :func:`merge`."""
     upcoming = next(batches, None)
     waiting: list[pa.Table] = []
     held, enough = 0.0, 1.0
@@ -88,7 +88,7 @@ def merge_batches(batches: Iterator[SortedBatch]) -> Iterator[pa.Table]:
         if upcoming is not None and held < enough:
             continue
         ready, waiting = _cut(waiting, None if upcoming is None else upcoming[0])
-        # where many rows share a key nothing may be ready yet: look again only once there is a good deal more
+        # where many rows share a key nothing may be ready yet: try again only once there are many more rows
         held = sum(map(_blocks, waiting))
         enough = 1 + 2 * held
         if ready:
@@ -96,17 +96,17 @@ def merge_batches(batches: Iterator[SortedBatch]) -> Iterator[pa.Table]:
 
 
 def _blocks(rows: pa.Table) -> float:
-    """For how many blocks there is enough."""
+    """How many blocks the rows make."""
     return float(max(len(rows) / _BLOCK_ROWS, rows.nbytes / _BLOCK_BYTES))
 
 
 def _cut(tables: list[pa.Table], bound: Key | None) -> tuple[list[pa.Table], list[pa.Table]]:
-    """What comes before ``bound`` of each sorted table, and what does not."""
+    """The rows of each sorted table before ``bound``, and the others."""
     if bound is None:
         return tables, []
     before, after = [], []
     for table in tables:
-        at = _place_of(bound, table)
+        at = _index_of(bound, table)
         if at:
             before.append(table.slice(0, at))
         if at < len(table):
@@ -114,7 +114,7 @@ def _cut(tables: list[pa.Table], bound: Key | None) -> tuple[list[pa.Table], lis
     return before, after
 
 
-def _place_of(bound: Key, table: pa.Table) -> int:
+def _index_of(bound: Key, table: pa.Table) -> int:
     times, ids = table["Timestamp"].to_numpy().view(np.int64), table["Id"]
     ms, event_id = bound
     start, end = (int(np.searchsorted(times, ms, side)) for side in ("left", "right"))
@@ -123,7 +123,7 @@ def _place_of(bound: Key, table: pa.Table) -> int:
 
 def _combine(tables: list[pa.Table]) -> pa.Table:
     rows = pa.concat_tables(tables)
-    if all(_key(one, len(one) - 1) < _key(other, 0) for one, other in pairwise(tables)):
+    if all(_key(a, len(a) - 1) < _key(b, 0) for a, b in pairwise(tables)):
         return rows  # batches of one run, or of runs that do not overlap: nearly always
     return sort_rows(rows)
 

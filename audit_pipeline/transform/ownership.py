@@ -1,4 +1,4 @@
-"""Which run owns which event (design, part 4)."""
+"""Which run owns which event (docs/design.md, "Which run owns which event")."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -13,7 +13,7 @@ __all__ = ["OwnedDates", "Scope"]
 class OwnedDates:
     """The event dates, as days since 1970, that a run owns among the events of one object.
 
-    Events without a readable date, and those whose date is out of range, belong to the delivery day's own run.
+    Events without a readable date, and those whose date is out of range, belong to the run of the delivery day.
     """
 
     is_own_day: bool
@@ -35,14 +35,14 @@ class OwnedDates:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What one run of ``partition`` owns."""
+    """What a run of ``partition`` owns; ``first_partition`` is that of the lake."""
 
     partition: date
     grace_hours: int
     first_partition: date
 
     def owned_dates(self, hour: DeliveryHour) -> OwnedDates:
-        """What the run owns of an object delivered in ``hour``."""
+        """The event dates that the run owns in an object delivered in ``hour``."""
         return OwnedDates(
             is_own_day=hour.day == self.partition,
             partition=day_number(self.partition),

@@ -1,4 +1,4 @@
-"""Sorted rows to Parquet files: the same rows give the same bytes, however they were cut into blocks on the way."""
+"""Sorted rows to Parquet files. The same rows give the same bytes, in whatever blocks they come."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from audit_pipeline.contract.columns import QUARANTINE_SCHEMA, ROW_SCHEMA
 
 __all__ = ["FILE_GROUPS", "GROUP_BYTES", "GROUP_ROWS", "TimeRange", "write_quarantine", "write_rows"]
 
-#: A row group is what a reader can skip: small enough that a look-up by entity skips nearly all of a day.
+#: Rows in a row group, which is what a reader can skip: few enough that a look-up by entity skips nearly all of a day.
 GROUP_ROWS: Final = 32_768
 #: Bytes of text in a row group, where rows are large.
 GROUP_BYTES: Final = 64 << 20
 #: Row groups in a file: about 300 MB of Parquet for rows of the usual size.
 FILE_GROUPS: Final = 64
 
-#: Columns of few different values in a row group. For the rest a dictionary costs time and saves nothing.
+#: Columns with few different values in a row group. For the others a dictionary would cost time and save nothing.
 _DICTIONARY: Final = [
     "ActorName",
     "ActorType",
@@ -31,9 +31,9 @@ _DICTIONARY: Final = [
     "Action",
     "EntityIndex",
 ]
-#: Their least and greatest values tell nobody anything.
+#: Columns whose least and greatest values help no reader.
 _EVIDENCE: Final = ("Before", "After")
-#: Columns that people look things up by, and that min and max say nothing about.
+#: Columns that look-ups filter by, and that are not sorted: min and max do not help there.
 _BLOOM: Final = ["EntityId", "EntityParentId", "ActorName", "CorrelationId"]
 _BLOOM_FALSE_POSITIVES: Final = 0.05
 _SORTED_BY: Final = ("Timestamp", "Id", "EntityIndex")
@@ -56,7 +56,10 @@ class TimeRange:
 
 
 def write_rows(blocks: Iterable[pa.Table], new_sink: Callable[[int], pa.NativeFile]) -> list[TimeRange]:
-    """Write blocks of rows in order; ``new_sink`` opens the file of a number, from 0. No rows, no files."""
+    """Write blocks of sorted rows; ``new_sink`` opens the file of a number, from 0. Without rows there is no file.
+
+    Returns the first and last Timestamp of each file.
+    """
     written: list[TimeRange] = []
     groups = _row_groups(blocks, ROW_SCHEMA)
     group = next(groups, None)
@@ -69,7 +72,7 @@ def write_rows(blocks: Iterable[pa.Table], new_sink: Callable[[int], pa.NativeFi
             for _ in range(FILE_GROUPS):
                 writer.write_table(group, row_group_size=len(group))
                 last_time = _time(group, len(group) - 1)
-                group = None  # two of them are a good part of a run's memory
+                group = None  # free it before the next one is made: each is a good part of a run's memory
                 group = next(groups, None)
                 if group is None:
                     break
@@ -78,14 +81,14 @@ def write_rows(blocks: Iterable[pa.Table], new_sink: Callable[[int], pa.NativeFi
 
 
 def write_quarantine(records: Iterable[pa.Table], sink: pa.NativeFile) -> None:
-    """Write quarantine records in the order given; the bytes follow from them, not from how they were cut."""
+    """Write quarantine records in the order given; the bytes do not depend on how they are split into tables."""
     with pq.ParquetWriter(sink, QUARANTINE_SCHEMA, **_COMMON, use_dictionary=["Reason", "RawKey", "Source"]) as writer:
         for group in _row_groups(records, QUARANTINE_SCHEMA):
             writer.write_table(group, row_group_size=len(group))
 
 
 def _row_options(first_group_rows: int) -> dict[str, Any]:
-    # a filter is sized by what it is to hold: for ten rows the size for a full group would be most of the file
+    # sized for the rows that there are: for ten rows, a filter for a full group would be most of the file
     bloom = {"ndv": first_group_rows, "fpp": _BLOOM_FALSE_POSITIVES}
     return {
         "use_dictionary": _DICTIONARY,
@@ -96,7 +99,7 @@ def _row_options(first_group_rows: int) -> dict[str, Any]:
 
 
 def _row_groups(blocks: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
-    """Tables that each become one row group. Where they end follows from the rows alone, not from the blocks."""
+    """Tables that each become one row group. Where they end depends on the rows alone, not on the blocks."""
     held: list[pa.Table] = []
     for block in blocks:
         rest = block.select(schema.names)
@@ -113,9 +116,9 @@ def _row_groups(blocks: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Ta
 
 
 def _room(held: Sequence[pa.Table], rest: pa.Table) -> tuple[int, bool]:
-    """How many rows of ``rest`` still go into the group of ``held``, and whether it is full then."""
+    """(how many rows of ``rest`` fit into the group of ``held``, whether it is full then)."""
     by_rows = GROUP_ROWS - sum(len(table) for table in held)
-    # Arrow's own size is never less than the text in it, and costs nothing to ask for
+    # Arrow's own size is never less than that of the text, and costs nothing
     if sum(table.nbytes for table in held) + rest.nbytes < GROUP_BYTES:
         return min(by_rows, len(rest)), by_rows <= len(rest)
     sizes = np.cumsum(_text_bytes(rest)) + sum(int(_text_bytes(table).sum()) for table in held)

@@ -1,4 +1,4 @@
-"""What passes between decoding and writing: rows, with what duplicates are told by."""
+"""The rows that pass from decoding to writing, with the columns by which duplicates are found."""
 
 import hashlib
 from collections.abc import Iterable
@@ -17,19 +17,19 @@ __all__ = [
     "digest_of",
 ]
 
-#: ``sequence`` places an event among all that a run reads: the object's number in (delivery hour, key) order, then the
-#: text's number within the object.
+#: ``sequence`` numbers the events of a run in the order of delivery: above this many bits the number of the object in
+#: (delivery hour, key) order, from 1, and below them the number of the text within the object.
 SEQUENCE_SHIFT: Final = 32
 
-#: Objects are numbered from 1. Sequences below this are free for rows that stand in the table already.
+#: Sequences below this belong to rows that the table holds already.
 FIRST_OWN_SEQUENCE: Final = 1 << SEQUENCE_SHIFT
 
-#: An event none of whose entities became a row has one row with this EntityIndex, so that it takes part in the search
-#: for duplicates; it is never written.
+#: An event whose entities are all in quarantine has one row with this EntityIndex, so that its duplicates are found; it
+#: is never written.
 PLACEHOLDER_INDEX: Final = -1
 
-#: Rows with ``dt`` (days since 1970), ``source``, ``sequence``, and ``bad``: the :func:`digest_of` the event's
-#: quarantined entities (null where there are none), for equal events have those equal too.
+#: The columns of the table with ``dt`` (days since 1970), ``source``, ``sequence`` and ``bad``, the :func:`digest_of`
+#: the event's quarantined entities (null where there are none): of equal events those are equal too.
 DECODED_SCHEMA: Final = pa.schema(
     [
         *ROW_SCHEMA,
