@@ -116,6 +116,14 @@ def test_a_resource_can_be_replaced(defs: dg.Definitions) -> None:
     assert (replaced.resources or {})["lake"] is lake
 
 
+def test_the_environment_is_read_once_when_the_definitions_are_built(
+    defs: dg.Definitions, settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUDIT_LAKE_URL", "elsewhere")
+    lake = (defs.resources or {})["lake"]
+    assert str(lake.settings.lake_url) == settings["AUDIT_LAKE_URL"]
+
+
 def test_secrets_are_not_in_what_the_ui_shows_of_the_definitions(
     settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
