@@ -1,6 +1,6 @@
 """Questions to a week of audit log: ``python -m bench.questions --help``.
 
-Each is asked twice over the same rows. By the client on the lake as the pipeline writes it; and as plain SQL, one
+Each runs twice over the same rows. By the client on the lake as the pipeline writes it; and as plain SQL, one
 statement without bounds of ``dt``, ``source`` and time, on a copy of the files without statistics and Bloom filters. So
 the ratio shows what partitions, sorting, statistics, Bloom filters and the client's way of asking give together.
 """

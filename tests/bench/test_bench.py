@@ -36,7 +36,7 @@ def test_a_small_bench_of_engine_and_duckdb_prints_their_ratio(tmp_path: Path) -
 @pytest.mark.skipif(sys.platform != "linux", reason="processes without a parent can be adopted on Linux only")
 def test_what_a_process_that_nobody_waits_for_takes_is_counted() -> None:
     # in a process of its own, which has no other orphans
-    told = subprocess.run(
+    measured = subprocess.run(
         [sys.executable, "-c", _MEASURES_IT], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )
-    assert float(told.stdout) >= 0.5
+    assert float(measured.stdout) >= 0.5

@@ -1,4 +1,4 @@
-"""docs/operate/cost.md: it shows what the command prints, and every figure that it tells comes out of the code."""
+"""docs/operate/cost.md: it shows what the command prints, and every figure on it comes out of the code."""
 
 import re
 from dataclasses import replace
@@ -49,11 +49,11 @@ def test_the_page_shows_what_the_command_prints() -> None:
 
 def test_the_page_names_every_option_with_its_default() -> None:
     options = {option.opts[0]: option for option in get_command(app).commands["cost"].params}  # type: ignore[attr-defined]
-    told = dict(re.findall(r"^\| `(--[\w-]+)` \|.*\| ?(.*?) ?\|$", PAGE, re.MULTILINE))
-    assert told.keys() | {"--help"} == options.keys() | {"--help"}
-    assert told["--bytes"].replace(",", "") == str(options["--bytes"].default)
-    assert told["--buffer-seconds"] == str(options["--buffer-seconds"].default)
-    assert told["--engine"].strip("`") == options["--engine"].default
+    defaults = dict(re.findall(r"^\| `(--[\w-]+)` \|.*\| ?(.*?) ?\|$", PAGE, re.MULTILINE))
+    assert defaults.keys() | {"--help"} == options.keys() | {"--help"}
+    assert defaults["--bytes"].replace(",", "") == str(options["--bytes"].default)
+    assert defaults["--buffer-seconds"] == str(options["--buffer-seconds"].default)
+    assert defaults["--engine"].strip("`") == options["--engine"].default
 
 
 def test_the_price_file_of_the_page_can_be_used(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ SENSOR = "late-file sensor: LIST"
 
 
 @pytest.mark.parametrize(
-    ("told", "amount"),
+    ("sentence", "amount"),
     [
         ("EventBridge {} instead of 3.00", lines(replace(DEFAULT, events_per_day=10_000))["EventBridge"].dollars),
         ("6,000 bytes are {} more", path(replace(DEFAULT, event_bytes=6000)) - path()),
@@ -95,8 +95,8 @@ SENSOR = "late-file sensor: LIST"
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_figure_of_the_page_comes_out_of_the_code(told: str, amount: Decimal) -> None:
-    assert told.format(f"{amount:.2f}") in text()
+def test_a_figure_of_the_page_comes_out_of_the_code(sentence: str, amount: Decimal) -> None:
+    assert sentence.format(f"{amount:.2f}") in text()
 
 
 def test_the_pages_shares_are_those_of_the_bill() -> None:
@@ -109,7 +109,7 @@ def test_the_hourly_schedule_costs_in_credits_what_the_page_says() -> None:
     assert f"on Dagster+ {24 * lines()['Dagster+ credits'].dollars:.0f} for credits" in text()
 
 
-def test_what_a_run_is_taken_to_last_is_told() -> None:
+def test_what_a_run_is_assumed_to_last_is_on_the_page() -> None:
     assert f"billed for {start_seconds(Engine.LOCAL)} s besides its work" in text()
     assert f"Glue for {start_seconds(Engine.GLUE)} s" in text()
     for engine, unit in ((Engine.LOCAL, "CPU seconds"), (Engine.GLUE, "s (")):
@@ -117,9 +117,9 @@ def test_what_a_run_is_taken_to_last_is_told() -> None:
         assert f"{work.normalize():f} {unit}" in text()
 
 
-def test_the_run_book_tells_the_same_of_the_late_file_sensor() -> None:
-    told = " ".join((DOCS / "operate" / "run-book.md").read_text(encoding="utf-8").split())
+def test_the_run_book_has_the_same_figures_of_the_late_file_sensor() -> None:
+    run_book = " ".join((DOCS / "operate" / "run-book.md").read_text(encoding="utf-8").split())
     few, many = (Workload(100_000, buffer_seconds=60).sensor_lists, Workload(100_000, 128 << 20).sensor_lists)
-    assert f"about {round(few, -3):,} requests a day (${sensor(few):.2f} a month)" in told
+    assert f"about {round(few, -3):,} requests a day (${sensor(few):.2f} a month)" in run_book
     assert Workload(100_000, 128 << 20).raw_objects == 100_000
-    assert f"about {round(many, -3):,} (${sensor(many):.0f};" in told
+    assert f"about {round(many, -3):,} (${sensor(many):.0f};" in run_book

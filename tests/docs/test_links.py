@@ -15,7 +15,7 @@ _FOLDERS: Final = "audit_pipeline|aws|bench|deploy|docs|examples|tests|tools"
 
 
 def prose(page: Path) -> str:
-    """Its text without blocks of code, whose brackets are no links."""
+    """Its text without blocks of code, whose brackets are not links."""
     return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
 
 
@@ -46,7 +46,7 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_every_path_that_a_page_names_is_there(page: Path) -> None:
-    # a tag of Dagster, `audit_pipeline/late_files`, is no path: a file has a suffix, and a folder ends in a slash
+    # a tag of Dagster, `audit_pipeline/late_files`, is not a path: a file has a suffix, and a folder ends in a slash
     for path in re.findall(rf"`((?:{_FOLDERS})/(?:[\w./-]*\.\w+|(?:[\w.-]+/)*))`", prose(page)):
         assert (REPOSITORY / path).exists(), path
 

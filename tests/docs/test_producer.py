@@ -1,4 +1,4 @@
-"""docs/publish/producer.md: every example runs and its events arrive, and every argument and error is told."""
+"""docs/publish/producer.md: every example runs and its events arrive, and every argument and error is described."""
 
 import inspect
 import json
@@ -79,7 +79,7 @@ def test_the_example_of_a_claim_check_writes_to_the_raw_bucket(
     assert not bus.envelopes
 
 
-def test_the_entry_for_other_languages_is_taken_and_is_of_the_contract(bus: EventBus) -> None:
+def test_the_entry_for_other_languages_is_accepted_and_follows_the_contract(bus: EventBus) -> None:
     (text,) = blocks("json")
     answer = client("events", bus.endpoint).put_events(Entries=[json.loads(text)])
     assert answer["FailedEntryCount"] == 0
@@ -87,7 +87,7 @@ def test_the_entry_for_other_languages_is_taken_and_is_of_the_contract(bus: Even
 
 
 @pytest.mark.parametrize("publisher", [AuditPublisher, AsyncAuditPublisher])
-def test_every_argument_is_told_with_its_default(publisher: type) -> None:
+def test_every_argument_is_described_with_its_default(publisher: type) -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \|.*\| (.*?) ?\|$", PAGE, re.MULTILINE))
     for name, parameter in inspect.signature(publisher).parameters.items():
         assert name in rows, name
@@ -95,7 +95,7 @@ def test_every_argument_is_told_with_its_default(publisher: type) -> None:
             assert rows[name] == str(parameter.default), name
 
 
-def test_every_error_and_limit_is_told() -> None:
+def test_every_error_and_limit_is_described() -> None:
     for name in set(errors.__all__) - {"ProducerError", "Undelivered"}:
         assert f"| `{name}` |" in PAGE, name
     assert f"{DEFAULT_EVENT_BYTES:,} bytes on the bus, and {MAX_EVENT_BYTES:,} at most" in PAGE
