@@ -79,6 +79,13 @@ def test_the_example_of_a_claim_check_writes_to_the_raw_bucket(
     assert not bus.envelopes
 
 
+def test_the_example_of_the_architecture_gets_its_event_to_the_bus(bus: EventBus) -> None:
+    page = (DOCS / "develop" / "architecture.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    run(code)
+    assert [detail["action"] for detail in bus.details] == ["Create"]
+
+
 def test_the_entry_for_other_languages_is_accepted_and_follows_the_contract(bus: EventBus) -> None:
     (text,) = blocks("json")
     answer = client("events", bus.endpoint).put_events(Entries=[json.loads(text)])
