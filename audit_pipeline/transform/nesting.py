@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 from msgspec import Raw
 
 __all__ = ["MAX_DEPTH", "DeepTexts", "elements", "has_many_brackets", "is_too_deep", "members"]
@@ -25,8 +26,6 @@ _STRING_TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 _BRACKET = re.compile(_STRING_TEXT.pattern + rb"|([\[{])|[\]}]", re.DOTALL)
 _DELIMITER = re.compile(_STRING_TEXT.pattern + rb"|([\[{])|([\]}])|[,:]", re.DOTALL)
 _QUOTE: Final = ord('"')
-#: In which the two kinds of bracket differ.
-_BRACE_BIT: Final = ord("{") ^ ord("[")
 
 _ANY = msgspec.json.Decoder(Raw)
 _OBJECT = msgspec.json.Decoder(dict[str, Raw])
@@ -38,16 +37,16 @@ def has_many_brackets(texts: bytes | memoryview) -> bool:
     """Whether there are enough of them for more than :data:`MAX_DEPTH` levels. It takes next to no time."""
     if len(texts) <= 2 * MAX_DEPTH:
         return False
-    return int(np.count_nonzero((np.frombuffer(texts, np.uint8) | _BRACE_BIT) == ord("{"))) > MAX_DEPTH
+    return int(np.count_nonzero(_as_braces(texts) == ord("{"))) > MAX_DEPTH
 
 
 def is_too_deep(texts: bytes | memoryview) -> bool:
     """Whether one of these JSON texts has more than :data:`MAX_DEPTH` levels."""
     if not has_many_brackets(texts):
         return False
-    bare = np.frombuffer(_STRING_TEXT.sub(b"", texts), np.uint8) | _BRACE_BIT
+    bare = _as_braces(_STRING_TEXT.sub(b"", texts))
     steps = (bare == ord("{")).astype(np.int32) - (bare == ord("}"))
-    return bool(np.cumsum(steps, dtype=np.int32).max() > MAX_DEPTH)
+    return int(np.cumsum(steps, dtype=np.int32).max(initial=0)) > MAX_DEPTH
 
 
 def members(text: bytes | Raw) -> dict[str, Raw]:
@@ -100,6 +99,11 @@ class DeepTexts:
                     return token.end()
         self._hopeless.update(opened)
         return None
+
+
+def _as_braces(texts: bytes | memoryview) -> npt.NDArray[np.uint8]:
+    """Both kinds of bracket as braces: they differ in one bit. Letters do not become any."""
+    return np.frombuffer(texts, np.uint8) | np.uint8(ord("{") ^ ord("["))
 
 
 def _is_json(text: bytes) -> bool:

@@ -224,6 +224,13 @@ def test_brackets_side_by_side_or_in_a_string_are_no_levels(lake: Lake) -> None:
     assert [row["After"] for row in lake.rows()] == values
 
 
+def test_a_text_that_is_a_string_of_brackets_is_a_record_like_any_other_string(lake: Lake) -> None:
+    text = '"' + "[{" * 2_000 + '"'
+    read(lake, text + event("a"))
+    assert [(r["Reason"], r["Raw"].decode()) for r in lake.quarantine()] == [("not_object", text)]
+    assert ids(lake.rows()) == ["a"]
+
+
 @pytest.mark.parametrize("opening", ["[", "{", '{"a":', "[{", '{"a": ', '{"source":1,"detail": ', "[[ {"])
 def test_a_flood_of_opening_brackets_is_one_record(lake: Lake, opening: str) -> None:
     flood = (opening * 20_000).rstrip()

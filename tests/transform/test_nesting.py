@@ -94,6 +94,10 @@ def test_the_depth_is_that_of_the_deepest_value_however_many_brackets_there_are(
     assert nesting.DeepTexts(deeper).end_of(0) is None
 
 
+def test_a_string_of_brackets_has_no_levels() -> None:
+    assert not nesting.is_too_deep(b'"' + b"[{" * 2_000 + b'"')
+
+
 def test_one_scan_is_for_all_starts_within_it() -> None:
     data = arrays(nesting.MAX_DEPTH) + b"[" * 3 + arrays(nesting.MAX_DEPTH + 2) + b"[]"
     texts = nesting.DeepTexts(data)
