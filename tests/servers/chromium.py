@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from tests.support.paths import REPOSITORY
+from tests.support.waiting import HANGS_SECONDS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -21,8 +22,6 @@ SIZE: Final = (1400, 900)
 #: Playwright's own browsers cannot be had from a package registry; Debian's can.
 _NAMES: Final = ("chromium", "chromium-browser")
 _ARGUMENTS: Final = ("--no-sandbox", "--disable-gpu", "--disable-quic")
-#: Two cores may be at work for ten others while a page loads.
-_PATIENCE_MS: Final = 60_000
 
 
 def require_chromium() -> str:
@@ -46,7 +45,7 @@ def browser_page(program: str) -> Iterator["Page"]:
         browser = playwright.chromium.launch(executable_path=program, args=_ARGUMENTS)
         try:
             page = browser.new_page(viewport={"width": width, "height": height}, timezone_id="UTC", locale="en-US")
-            page.set_default_timeout(_PATIENCE_MS)
+            page.set_default_timeout(HANGS_SECONDS * 1000)
             yield page
         finally:
             browser.close()
@@ -68,9 +67,14 @@ def pictured(page: "Page", name: str) -> Iterator[None]:
     page.screenshot(path=good)
 
 
+def is_published() -> bool:
+    """Whether pictures become those of the documents: ``AUDIT_UPDATE_IMAGES=1``."""
+    return os.environ.get("AUDIT_UPDATE_IMAGES") == "1"
+
+
 def publish(name: str, as_name: str) -> None:
-    """Makes the picture one of the documents', if ``AUDIT_UPDATE_IMAGES=1`` asks for that."""
-    if os.environ.get("AUDIT_UPDATE_IMAGES") == "1":
+    """Makes the picture one of the documents', if that is wanted."""
+    if is_published():
         shutil.copyfile(artifacts_folder() / f"{name}.png", REPOSITORY / "docs" / "images" / as_name)
 
 

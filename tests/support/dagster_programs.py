@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,6 +13,7 @@ from typing import Final
 from tests.servers.glue_catalog import HOST, free_port
 from tests.support.dagster_harness import Deployment, subprocess_environment
 from tests.support.paths import REPOSITORY, SUPPORT
+from tests.support.waiting import wait_until
 
 DAGSTER_YAML: Final = """
 telemetry:
@@ -30,7 +30,6 @@ concurrency:
     max_concurrent_runs: 2
 """
 
-_START_SECONDS: Final = 120
 _STOP_SECONDS: Final = 30
 
 
@@ -88,10 +87,11 @@ def _running(
 
 def _wait_until_it_answers(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
     """It does so when it has loaded the definitions."""
-    deadline = time.monotonic() + _START_SECONDS
-    while True:
+
+    def answers() -> bool:
         assert process.poll() is None, log.read_text()[-4000:]
         with suppress(OSError), urllib.request.urlopen(url, timeout=5):
-            return
-        assert time.monotonic() < deadline, f"{url} does not answer: {log.read_text()[-4000:]}"
-        time.sleep(0.2)
+            return True
+        return False
+
+    wait_until(answers, lambda: f"{url}: {log.read_text()[-4000:]}", every=0.2)
