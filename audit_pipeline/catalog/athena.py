@@ -1,11 +1,9 @@
 """A client of Athena: runs one statement, and returns its rows as Arrow and its cost."""
 
 import logging
-import random
 import threading
-import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -18,6 +16,7 @@ from audit_pipeline.catalog.literals import execution_parameter
 from audit_pipeline.catalog.query_log import log_query
 from audit_pipeline.catalog.results import QueryStats, Result
 from audit_pipeline.errors import AuditPipelineError, QueryCancelledError, QueryError
+from audit_pipeline.retrying import growing, retry
 from audit_pipeline.settings import QuerySettings
 
 if TYPE_CHECKING:
@@ -103,13 +102,13 @@ class Athena:
     def _wait(self, query_id: str, stop: threading.Event) -> dict[str, Any]:
         """The execution once it has ended, with or without success."""
         try:
-            for seconds in _growing(_FIRST_POLL, _POLL_GROWTH, _LONGEST_POLL):
+            pauses = growing(_FIRST_POLL, _POLL_GROWTH, _LONGEST_POLL)
+            while True:
                 response = self._call(self._client.get_query_execution, stop, {"QueryExecutionId": query_id})
                 execution: dict[str, Any] = response["QueryExecution"]
                 if execution["Status"]["State"] in ("SUCCEEDED", "FAILED", "CANCELLED"):
                     return execution
-                _pause(seconds, stop)
-            raise AssertionError("polling never ends")
+                _pause(next(pauses), stop)
         except BaseException:  # Ctrl-C and Dagster's interrupts too: no caller is left, and the query costs money
             self._stop(query_id)
             raise
@@ -136,24 +135,17 @@ class Athena:
 
     def _call(self, operation: Callable[..., Any], stop: threading.Event, request: dict[str, Any]) -> Any:
         """The operation's response; throttled requests are retried."""
-        deadline = time.monotonic() + _THROTTLED_SECONDS
-        for seconds in _growing(_FIRST_PAUSE, _PAUSE_GROWTH, _LONGEST_PAUSE):
+
+        def attempt() -> Any:
             _pause(0, stop)
-            try:
-                return operation(**request)
-            except ClientError as error:
-                if error.response["Error"]["Code"] not in _THROTTLED or time.monotonic() > deadline:
-                    raise
-            # jitter: clients that were throttled together do not retry together
-            _pause(seconds * random.uniform(0.5, 1), stop)
-        raise AssertionError("the attempts never end")
+            return operation(**request)
+
+        pauses = growing(_FIRST_PAUSE, _PAUSE_GROWTH, _LONGEST_PAUSE)
+        return retry(attempt, _is_throttled, pauses, seconds=_THROTTLED_SECONDS, pause=lambda s: _pause(s, stop))
 
 
-def _growing(first: float, factor: float, last: float) -> Iterator[float]:
-    seconds = first
-    while True:
-        yield seconds
-        seconds = min(seconds * factor, last)
+def _is_throttled(error: Exception) -> bool:
+    return isinstance(error, ClientError) and error.response["Error"]["Code"] in _THROTTLED
 
 
 def _pause(seconds: float, stop: threading.Event) -> None:

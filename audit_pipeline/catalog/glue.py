@@ -1,7 +1,5 @@
 """Tables in the Glue catalog, which Athena reads: created where missing, updated where they differ."""
 
-import random
-import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,6 +9,7 @@ from audit_pipeline.aws import aws_errors
 from audit_pipeline.catalog.comparison import check_is_same_table, new_columns
 from audit_pipeline.catalog.definition import SERDE, TEMPLATE, Column, TableDefinition, glue_column, glue_table_input
 from audit_pipeline.errors import QueryError, TableMismatchError
+from audit_pipeline.retrying import growing, retry
 
 if TYPE_CHECKING:
     from mypy_boto3_glue import GlueClient
@@ -18,8 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["ensure_table"]
 
 #: Of two runs that define a table at once, one has to read it again.
-_ATTEMPTS: Final = 10
-_PAUSE_SECONDS: Final = 0.2
+_FIRST_PAUSE, _PAUSE_GROWTH, _LONGEST_PAUSE = 0.1, 2.0, 2.0
+_CONFLICT_SECONDS: Final = 10.0
 
 
 def ensure_table(glue: "GlueClient", definition: TableDefinition) -> None:
@@ -32,18 +31,22 @@ def ensure_table(glue: "GlueClient", definition: TableDefinition) -> None:
     Raises :class:`TableMismatchError` where the change would lose a column, change a type or move the table, and
     :class:`QueryError` where Glue refuses it.
     """
-    exceptions = glue.exceptions
+    # another run was faster, and may have written just this definition
+    conflicts = (glue.exceptions.AlreadyExistsException, glue.exceptions.ConcurrentModificationException)
+    pauses = growing(_FIRST_PAUSE, _PAUSE_GROWTH, _LONGEST_PAUSE)
     with aws_errors("Glue"):
-        for attempt in range(_ATTEMPTS):
-            try:
-                _create_or_update(glue, definition)
-                return
-            except (exceptions.AlreadyExistsException, exceptions.ConcurrentModificationException):
-                # another run was faster, and may have written just this definition
-                time.sleep(_PAUSE_SECONDS * attempt * random.uniform(0.5, 1))
-    raise QueryError(
-        f"the Glue table {definition.full_name} was changed by others in {_ATTEMPTS} attempts in a row: try again later"
-    )
+        try:
+            retry(
+                lambda: _create_or_update(glue, definition),
+                lambda error: isinstance(error, conflicts),
+                pauses,
+                seconds=_CONFLICT_SECONDS,
+            )
+        except conflicts as error:
+            raise QueryError(
+                f"the Glue table {definition.full_name} was changed by others for {_CONFLICT_SECONDS:.0f} seconds: "
+                f"try again later"
+            ) from error
 
 
 def _create_or_update(glue: "GlueClient", definition: TableDefinition) -> None:

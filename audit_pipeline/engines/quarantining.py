@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from audit_pipeline.store.layout import delivery_hour_of
 from audit_pipeline.store.objects import ObjectInfo, Store
-from audit_pipeline.transform.decode import find_texts
+from audit_pipeline.transform.decode import find_documents
 from audit_pipeline.transform.duplicates import DedupResult, Sequences
 from audit_pipeline.transform.exact import explode
 from audit_pipeline.transform.ownership import Scope
@@ -51,7 +51,7 @@ def quarantine_records(
 def _conflict_records(
     raw: Store, inputs: Sequence[ObjectInfo], scope: Scope, conflicts: Sequences
 ) -> Iterator[pa.Table]:
-    """The conflicting copies as delivered. They are few, so their texts are read again rather than kept."""
+    """The conflicting copies as delivered. They are few, so their documents are read again rather than kept."""
     numbers = conflicts >> np.uint64(SEQUENCE_SHIFT)
     for number in np.unique(numbers).tolist():
         info = inputs[number - 1]  # objects are numbered from 1
@@ -59,8 +59,8 @@ def _conflict_records(
         data = raw.get(info.key, if_match=info.e_tag)
         owned = scope.owned_dates(delivery_hour_of(info.key))
         records: list[dict[str, Any]] = []
-        for text_number, offset, text in find_texts(data, wanted):
-            event = explode(text, owned)
+        for index, offset, document in find_documents(data, wanted):
+            event = explode(document, owned)
             records.append(
                 {
                     "Reason": "conflicting_duplicate",
@@ -69,8 +69,8 @@ def _conflict_records(
                     "Offset": offset,
                     "EventId": event.event_id,
                     "Source": event.source,
-                    "Raw": text,
-                    "sequence": (number << SEQUENCE_SHIFT) + text_number,
+                    "Raw": document,
+                    "sequence": (number << SEQUENCE_SHIFT) + index,
                 }
             )
         yield pa.Table.from_pylist(records, schema=REJECTED_SCHEMA)

@@ -1,6 +1,6 @@
-"""The kernel: the bytes of raw objects to rows, quarantine and counts, as Arrow. Pure: no storage, no Dagster.
+"""The kernel: from the bytes of raw objects to rows, rejected documents and counts, as Arrow. Pure: it does no I/O.
 
-Rows still hold events that were delivered twice: those are found over all of a run's objects
+The rows still contain events that were delivered twice: those are found over all objects of a run
 (:mod:`audit_pipeline.transform.duplicates`).
 """
 
@@ -16,7 +16,8 @@ import pyarrow as pa
 
 from audit_pipeline.epoch import DAY_MS
 from audit_pipeline.store.layout import delivery_hour_of
-from audit_pipeline.transform import fast, nesting, texts
+from audit_pipeline.transform import fast, nesting
+from audit_pipeline.transform.documents import Document, is_blank_from, is_broken_utf8, split_documents
 from audit_pipeline.transform.exact import Exploded, explode
 from audit_pipeline.transform.gunzip import decompress
 from audit_pipeline.transform.ownership import OwnedDates, Scope
@@ -29,12 +30,12 @@ from audit_pipeline.transform.rows import (
 )
 from audit_pipeline.transform.times import parse_times
 
-__all__ = ["Counts", "Decoded", "RawObject", "decode", "decode_batches", "find_texts"]
+__all__ = ["Counts", "Decoded", "RawObject", "decode", "decode_batches", "find_documents"]
 
-#: Bytes of text that are decoded at once. Where something is wrong in them they are read text by text, so they are
-#: few; and where they hold too many brackets to be sure of their depth at a look, they are fewer.
+#: Bytes of text that are decoded at once: few, as a window with an error is read document by document. Where a window
+#: has too many brackets for the fast check of its depth, it is made smaller.
 _WINDOW_BYTES: Final = 16 << 10
-#: Bytes of text whose events become one table: they fit the processor's cache.
+#: Bytes of text whose events become one table, which fits the processor's cache.
 _TABLE_BYTES: Final = 512 << 10
 _EDGE: Final = re.compile(rb'\}[ \t\r\n]*\{"')
 _LAST_IN_OBJECT: Final = (1 << SEQUENCE_SHIFT) - 1
@@ -42,7 +43,7 @@ _LAST_IN_OBJECT: Final = (1 << SEQUENCE_SHIFT) - 1
 
 @dataclass(frozen=True, slots=True)
 class RawObject:
-    """A raw object: its key relative to raw, its place among the run's objects in (hour, key) order, its bytes."""
+    """A raw object: its key relative to raw, its number among the run's objects in (hour, key) order, its bytes."""
 
     key: str
     number: int
@@ -51,7 +52,7 @@ class RawObject:
 
 @dataclass(slots=True)
 class Counts:
-    """``read`` counts every text; ``quarantined`` are texts of which no row can come whatever else is delivered."""
+    """``read`` counts all documents; ``quarantined`` those that give no row, whatever else is delivered."""
 
     objects: int = 0
     unreadable: int = 0
@@ -75,7 +76,7 @@ class Decoded:
 
 
 def decode(objects: Iterable[RawObject], scope: Scope) -> Decoded:
-    """Everything that ``objects`` hold for the run of ``scope``, at once."""
+    """All that ``objects`` hold for the run of ``scope``."""
     decoder = _Decoder(scope)
     for raw_object in objects:
         decoder.add(raw_object)
@@ -83,7 +84,7 @@ def decode(objects: Iterable[RawObject], scope: Scope) -> Decoded:
 
 
 def decode_batches(objects: Iterable[RawObject], scope: Scope, batch_bytes: int) -> Iterator[Decoded]:
-    """The same in batches of about ``batch_bytes`` of Arrow data; a batch ends with an object."""
+    """All that ``objects`` hold for the run of ``scope``, in batches of whole objects, about ``batch_bytes`` each."""
     decoder = _Decoder(scope)
     for raw_object in objects:
         decoder.add(raw_object)
@@ -92,17 +93,17 @@ def decode_batches(objects: Iterable[RawObject], scope: Scope, batch_bytes: int)
     yield decoder.take()
 
 
-def find_texts(data: bytes, numbers: Collection[int]) -> Iterator[tuple[int, int, bytes]]:
-    """(number, offset, text) of the texts with these numbers in an object; ``sequence`` counts them so."""
-    found = decompress(data).text
-    for number, text in enumerate(texts.split(found)):
+def find_documents(data: bytes, numbers: Collection[int]) -> Iterator[tuple[int, int, bytes]]:
+    """(number, offset, bytes) of the documents with these numbers in an object; a ``sequence`` ends with the number."""
+    text = decompress(data).text
+    for number, document in enumerate(split_documents(text)):
         if number in numbers:
-            yield number, text.start, found[text.start : text.end]
+            yield number, document.start, text[document.start : document.end]
 
 
 @dataclass
 class _Pending:
-    """Events of several windows that become one table: a table of few rows costs as much as one of many."""
+    """Events of several windows, which become one table: a table of few rows costs as much as one of many."""
 
     events: list[fast.Event] = field(default_factory=list)
     times: list[npt.NDArray[np.int64]] = field(default_factory=list)
@@ -136,9 +137,9 @@ class _Decoder:
         return decoded
 
     def add(self, raw_object: RawObject) -> None:
-        _ObjectDecoder(self, raw_object).run()
+        _ObjectDecoder(self, raw_object).decode()
 
-    # -- what the decoder of one object hands in
+    # -- called by the decoder of one object
 
     def keep(
         self, events: list[fast.Event], times: npt.NDArray[np.int64], sequences: npt.NDArray[np.uint64], size: int
@@ -171,7 +172,7 @@ class _Decoder:
 
 
 class _ObjectDecoder:
-    """One object's texts, in their order."""
+    """Decodes the documents of one object, in their order."""
 
     def __init__(self, into: _Decoder, raw_object: RawObject) -> None:
         self._into = into
@@ -179,30 +180,30 @@ class _ObjectDecoder:
         self._owned = into.owned_dates_of(raw_object.key)
         self._sequence = raw_object.number << SEQUENCE_SHIFT
 
-    def run(self) -> None:
-        found = decompress(self._object.data)
+    def decode(self) -> None:
+        content = decompress(self._object.data)
         self._into.counts.objects += 1
         collecting = gc.isenabled()
-        gc.disable()  # nothing here makes cycles, and looking for some in a million new objects is most of the cost
+        gc.disable()  # nothing here makes cycles, and searching a million new objects for some is most of the cost
         try:
-            self._read(found.text, found.unreadable is not None)
+            self._read(content.text, content.unreadable is not None)
         finally:
             if collecting:
                 gc.enable()
-        if found.unreadable is not None and self._owned.is_own_day:
+        if content.unreadable is not None and self._owned.is_own_day:
             self._into.counts.unreadable += 1
-            self._reject_object(found.unreadable)
+            self._reject_object(content.unreadable)
 
     def _read(self, data: bytes, is_cut: bool) -> None:
         view = memoryview(data)
-        is_text = not texts.is_broken_utf8(data)
+        is_text = not is_broken_utf8(data)
         position, size = 0, _WINDOW_BYTES
         while position < len(data):
             end = _window_end(data, position, size)
             window = view[position:end]
             has_many_brackets = nesting.has_many_brackets(window)
             if has_many_brackets and len(window) < 2 * size:
-                size //= 2  # looking into strings for what is no level takes longer than to read it
+                size //= 2  # to find which brackets are in strings takes longer than to read the window
                 continue
             is_readable = is_text and not (has_many_brackets and nesting.is_too_deep(window))
             if is_readable and self._read_fast(window):
@@ -211,7 +212,7 @@ class _ObjectDecoder:
                 position = self._read_exactly(data, position, end, is_cut)
 
     def _read_fast(self, text: bytes | memoryview) -> bool:
-        """Whether the text (valid UTF-8) was well-formed events and nothing else, all in range."""
+        """Take the events of ``text`` (valid UTF-8); False where it is anything but well-formed events in range."""
         events = fast.read_events(text)
         if events is None or not fast.has_safe_sources(events):
             return False
@@ -237,54 +238,55 @@ class _ObjectDecoder:
         return True
 
     def _read_exactly(self, data: bytes, position: int, end: int, is_cut: bool) -> int:
-        """Read text by text up to ``end`` at least; where the next window starts."""
-        for text in texts.split(data, position):
-            if text.start >= end:
-                return text.start
-            if is_cut and not text.is_json and texts.is_blank_from(data, text.end):
-                break  # the text that the cut goes through is part of the unreadable object's record
-            raw = data[text.start : text.end]
-            if not (text.is_json and self._read_fast(raw)):
-                self._take_text(raw, text)
+        """Read document by document, to ``end`` at least; returns where the next window starts."""
+        for document in split_documents(data, position):
+            if document.start >= end:
+                return document.start
+            if is_cut and not document.is_json and is_blank_from(data, document.end):
+                break  # the document that was cut off is part of the unreadable object's record
+            raw = data[document.start : document.end]
+            if not (document.is_json and self._read_fast(raw)):
+                self._into.counts.read += 1
+                self._take(raw, document)
+                self._sequence += 1
         return len(data)
 
-    def _take_text(self, raw: bytes, text: texts.Text) -> None:
-        self._into.counts.read += 1
-        self._explode(raw, text)
-        self._sequence += 1
-
-    def _explode(self, raw: bytes, text: texts.Text) -> None:
-        found = explode(raw, self._owned) if text.is_json else _not_json(raw)
-        if not self._owned.owns(found.day):
+    def _take(self, raw: bytes, document: Document) -> None:
+        exploded = explode(raw, self._owned) if document.is_json else _not_json(raw)
+        if not self._owned.owns(exploded.day):
             self._into.counts.deferred += 1
             return
-        told: dict[str, Any] = {"Offset": text.start, "EventId": found.event_id, "Source": found.source}
-        if found.problem:
+        of_event: dict[str, Any] = {
+            "Offset": document.start,
+            "EventId": exploded.event_id,
+            "Source": exploded.source,
+        }
+        if exploded.problem:
             self._into.counts.quarantined += 1
-            self._reject(*found.problem, raw, **told)
+            self._reject(*exploded.problem, raw, **of_event)
             return
-        rows = found.rows or [_placeholder(found)]
-        digest = digest_of((bad.index, bad.raw) for bad in found.bad) if found.bad else None
+        rows = exploded.rows or [_placeholder(exploded)]
+        digest = digest_of((bad.index, bad.raw) for bad in exploded.bad) if exploded.bad else None
         for row in rows:
             row |= {"sequence": self._sequence, "bad": digest}
         self._into.keep_exact(rows, len(raw))
-        for bad in found.bad:
-            self._reject(bad.reason, bad.message, bad.raw, EntityIndex=bad.index, **told)
+        for bad in exploded.bad:
+            self._reject(bad.reason, bad.message, bad.raw, EntityIndex=bad.index, **of_event)
 
     def _reject_object(self, message: str) -> None:
         self._sequence = (self._object.number << SEQUENCE_SHIFT) + _LAST_IN_OBJECT
         self._reject("unreadable_object", message, self._object.data)
 
-    def _reject(self, reason: str, message: str, raw: bytes, **more: Any) -> None:
+    def _reject(self, reason: str, message: str, raw: bytes, **columns: Any) -> None:
         self._into.reject(
-            Reason=reason, Message=message, Raw=raw, RawKey=self._object.key, sequence=self._sequence, **more
+            Reason=reason, Message=message, Raw=raw, RawKey=self._object.key, sequence=self._sequence, **columns
         )
 
 
 def _window_end(data: bytes, start: int, size: int) -> int:
-    """Where a window from ``start`` can end: before the next place that looks like an event's start.
+    """Where a window from ``start`` ends: before the next position that looks like the start of an event.
 
-    Where that is wrong (inside a string, say), the window is not well-formed and is read text by text.
+    Where that is wrong (inside of a string, say), the window is not well-formed and is read document by document.
     """
     found = _EDGE.search(data, start + size)
     return found.start() + 1 if found else len(data)
@@ -294,13 +296,13 @@ def _not_json(raw: bytes) -> Exploded:
     return Exploded(problem=("not_json", f"{len(raw)} bytes that are no JSON text"))
 
 
-def _placeholder(found: Exploded) -> dict[str, Any]:
+def _placeholder(event: Exploded) -> dict[str, Any]:
     return {
-        "Id": found.event_id,
-        "Timestamp": found.time,
+        "Id": event.event_id,
+        "Timestamp": event.time,
         "EntityId": "",
         "EntityName": "",
         "EntityIndex": PLACEHOLDER_INDEX,
-        "dt": found.day,
-        "source": found.source,
+        "dt": event.day,
+        "source": event.source,
     }

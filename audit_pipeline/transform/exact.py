@@ -1,6 +1,6 @@
-"""One JSON text to its rows or to the reason why not, value by value: the rules of the design (part 5) as written.
+"""From one JSON document to its rows, or to the reason why it has none: value by value, as docs/design.md has it.
 
-This is the way for whatever the fast path (:mod:`audit_pipeline.transform.fast`) does not take.
+It reads whatever the fast path (:mod:`audit_pipeline.transform.fast`) leaves.
 """
 
 import re
@@ -27,7 +27,7 @@ _KINDS: Final = {"{": "an object", "[": "an array", '"': "a string", "t": "true"
 
 
 class _ProblemError(Exception):
-    """Why a text or an entity cannot become a row."""
+    """Why a document or an entity cannot become a row."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -47,7 +47,10 @@ class BadEntity:
 
 @dataclass(slots=True)
 class Exploded:
-    """What one text holds. With a ``problem`` (reason, message) it holds no rows: the whole text is meant."""
+    """The content of one document. With a ``problem`` (reason, message) the whole document is rejected.
+
+    ``time`` is in milliseconds since 1970, None where there is no readable one.
+    """
 
     time: int | None = None
     event_id: str | None = None
@@ -58,7 +61,7 @@ class Exploded:
 
     @property
     def day(self) -> int | None:
-        """The event's date as days since 1970, None where it has no readable one."""
+        """The event's date as days since 1970; None where its time is not readable."""
         return None if self.time is None else self.time // DAY_MS
 
 
@@ -67,45 +70,45 @@ def is_safe_source(source: str) -> bool:
 
 
 def actor_type(raw: bytes) -> str | None:
-    """``detail.actor.type`` as text: the three numbers of the contract by name, anything else as it stands."""
+    """``detail.actor.type`` as text: the three numbers of the contract by name, any other value as written."""
     return _ACTOR_TYPES.get(raw) or _text(Raw(raw))
 
 
-def explode(text: bytes, owned: OwnedDates) -> Exploded:
-    """Read a text that is JSON."""
-    found = Exploded()
-    if not text.startswith(b"{"):
-        found.problem = ("not_object", f"the text is {_kind(Raw(text))}, not an event object")
-        return found
-    envelope = members(text)
-    _identify(found, envelope)
+def explode(document: bytes, owned: OwnedDates) -> Exploded:
+    """Read a document that is JSON."""
+    event = Exploded()
+    if not document.startswith(b"{"):
+        event.problem = ("not_object", f"the text is {_kind(Raw(document))}, not an event object")
+        return event
+    envelope = members(document)
+    _identify(event, envelope)
     try:
-        detail, entities = _check_event(found, envelope, owned)
+        detail, entities = _check_event(event, envelope, owned)
         actor = _object_or_none(detail.get("actor"), "detail.actor")
     except _ProblemError as problem:
-        found.problem = (problem.reason, problem.message)
-        return found
-    shared = _event_columns(found, detail, actor)
+        event.problem = (problem.reason, problem.message)
+        return event
+    shared = _event_columns(event, detail, actor)
     for index, raw in enumerate(entities):
         try:
-            found.rows.append(shared | _entity_columns(raw) | {"EntityIndex": index})
+            event.rows.append(shared | _entity_columns(raw) | {"EntityIndex": index})
         except _ProblemError as problem:
-            found.bad.append(BadEntity(index, problem.reason, problem.message, bytes(raw)))
-    return found
+            event.bad.append(BadEntity(index, problem.reason, problem.message, bytes(raw)))
+    return event
 
 
-def _identify(found: Exploded, envelope: Mapping[str, Raw]) -> None:
-    """What can be told of an event even where something is wrong with it: its id, its source and its time."""
-    found.source = _string(envelope.get("source"))
+def _identify(event: Exploded, envelope: Mapping[str, Raw]) -> None:
+    """Read the id, source and time, which a quarantine record has even of an event with a problem."""
+    event.source = _string(envelope.get("source"))
     time = _string(envelope.get("time"))
-    found.time = None if time is None else parse_time(time)
+    event.time = None if time is None else parse_time(time)
     detail = envelope.get("detail")
     own_id = _string(members(detail).get("event_id")) if detail and _is(detail, "{") else None
-    found.event_id = own_id or _string(envelope.get("id")) or None
+    event.event_id = own_id or _string(envelope.get("id")) or None
 
 
-def _check_event(found: Exploded, envelope: Mapping[str, Raw], owned: OwnedDates) -> tuple[dict[str, Raw], list[Raw]]:
-    """The detail and its entities. The order of the checks is the contract's: the first that fails is named."""
+def _check_event(event: Exploded, envelope: Mapping[str, Raw], owned: OwnedDates) -> tuple[dict[str, Raw], list[Raw]]:
+    """The detail and its entities. Of several problems the first in the order of the contract is raised."""
     if not _required_string(envelope, "id"):
         raise _ProblemError("missing_field", "id is empty")
     source = _required_string(envelope, "source")
@@ -114,9 +117,9 @@ def _check_event(found: Exploded, envelope: Mapping[str, Raw], owned: OwnedDates
     entities = elements(_required(detail, "entities", "detail.entities", "["))
     if not entities:
         raise _ProblemError("no_entities", "detail.entities is empty")
-    if found.day is None:
+    if event.day is None:
         raise _ProblemError("bad_time", f"time {time[:64]!r} is no RFC 3339 time with an offset")
-    if not owned.is_in_range(found.day):
+    if not owned.is_in_range(event.day):
         raise _ProblemError(
             "time_out_of_range", f"time {time[:64]!r} is before the first partition or over a day after its delivery"
         )
@@ -125,18 +128,18 @@ def _check_event(found: Exploded, envelope: Mapping[str, Raw], owned: OwnedDates
     return detail, entities
 
 
-def _event_columns(found: Exploded, detail: Mapping[str, Raw], actor: Mapping[str, Raw]) -> dict[str, Any]:
+def _event_columns(event: Exploded, detail: Mapping[str, Raw], actor: Mapping[str, Raw]) -> dict[str, Any]:
     kind = actor.get("type")
     return {
-        "Id": found.event_id,
-        "Timestamp": found.time,
+        "Id": event.event_id,
+        "Timestamp": event.time,
         "ActorName": _text(actor.get("name")),
         "ActorType": None if kind is None else actor_type(bytes(kind)),
         "EntityType": _text(detail.get("entity_type")),
         "Action": _text(detail.get("action")),
         "CorrelationId": _text(detail.get("correlation_id")),
-        "dt": found.day,
-        "source": found.source,
+        "dt": event.day,
+        "source": event.source,
     }
 
 
@@ -193,14 +196,14 @@ def _string(value: Raw | None) -> str | None:
 
 
 def _text(value: Raw | None) -> str | None:
-    """A text column's value: a string's content, of anything else the text as written; null is None."""
+    """The value of a text column: the content of a string, any other value as written; None for null."""
     if value is None or _is(value, "n"):
         return None
     return _STRING.decode(value) if _is(value, '"') else bytes(value).decode()
 
 
 def _as_written(value: Raw | None) -> str | None:
-    """Evidence: the text as delivered, whatever stands there; null is None."""
+    """The value as delivered, of any type; None for null."""
     return None if value is None or _is(value, "n") else bytes(value).decode()
 
 

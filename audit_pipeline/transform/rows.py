@@ -18,7 +18,7 @@ __all__ = [
 ]
 
 #: ``sequence`` numbers the events of a run in the order of delivery: above this many bits the number of the object in
-#: (delivery hour, key) order, from 1, and below them the number of the text within the object.
+#: (delivery hour, key) order, from 1, and below them the number of the document within the object.
 SEQUENCE_SHIFT: Final = 32
 
 #: Sequences below this belong to rows that the table holds already.

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audit_pipeline.simulate import Shares, raw_objects
-from audit_pipeline.transform import fast, texts
-from audit_pipeline.transform.decode import Decoded, RawObject, decode, find_texts
+from audit_pipeline.transform import fast
+from audit_pipeline.transform.decode import Decoded, RawObject, decode, find_documents
 from audit_pipeline.transform.ownership import Scope
 from tests.support.event_texts import deliveries
 from tests.support.lake import DAY1, entity, event, key
@@ -97,12 +97,6 @@ def test_decoding_leaves_the_recursion_limit_as_it_was() -> None:
     assert sys.getrecursionlimit() == before
 
 
-def test_a_text_ends_where_msgspec_says_that_trailing_characters_begin() -> None:
-    data = b'{"a":"}{"}[1, 2] "x"\n\t12 null{"b":{}}'
-    found = [data[t.start : t.end] for t in texts.split(data)]
-    assert found == [b'{"a":"}{"}', b"[1, 2]", b'"x"', b"12", b"null", b'{"b":{}}']
-
-
 @pytest.mark.parametrize(
     "text", ["garbage\ufeff" + event(), "\ufeff garbage\n\ufeff" + event(), event() + "garbage \ufeff"]
 )
@@ -112,7 +106,9 @@ def test_a_byte_order_mark_beside_broken_text_is_white_space(text: str) -> None:
     assert len(found.rows) == 1
 
 
-def test_a_text_is_found_again_by_its_number() -> None:
+def test_a_document_is_found_again_by_its_number() -> None:
     events = [event(f"e{n}") for n in range(5)]
     data = "\n".join(events).encode()
-    assert list(find_texts(data, {1, 3})) == [(n, data.index(events[n].encode()), events[n].encode()) for n in (1, 3)]
+    assert list(find_documents(data, {1, 3})) == [
+        (n, data.index(events[n].encode()), events[n].encode()) for n in (1, 3)
+    ]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from audit_pipeline.transform.documents import split_documents
 from tests.support.lake import Lake, entity, event, ids, reasons
 from tests.support.rules import BOM, lines, pretty, raws, read
 
@@ -237,3 +238,9 @@ def test_a_flood_of_opening_brackets_is_one_record(lake: Lake, opening: str) -> 
     read(lake, flood + "\n" + event("a"))
     assert [(r["Reason"], r["Raw"].decode()) for r in lake.quarantine()] == [("not_json", flood)]
     assert ids(lake.rows()) == ["a"]
+
+
+def test_a_document_ends_where_msgspec_says_that_trailing_characters_begin() -> None:
+    data = b'{"a":"}{"}[1, 2] "x"\n\t12 null{"b":{}}'
+    found = [data[d.start : d.end] for d in split_documents(data)]
+    assert found == [b'{"a":"}{"}', b"[1, 2]", b'"x"', b"12", b"null", b'{"b":{}}']

@@ -1,4 +1,4 @@
-"""Deep JSON texts: read without recursion, with ``msgspec``'s own verdict on each."""
+"""Deep JSON documents: read without recursion, with ``msgspec``'s own verdict on each."""
 
 import msgspec
 import pytest
@@ -17,8 +17,8 @@ def arrays(levels: int, inner: bytes = b"") -> bytes:
 
 
 @pytest.fixture(params=[1, 2, 3])
-def piece_levels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nesting, "_PIECE_LEVELS", request.param)
+def fragment_levels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nesting, "_FRAGMENT_LEVELS", request.param)
 
 
 def values() -> st.SearchStrategy[bytes]:
@@ -44,21 +44,21 @@ def msgspecs_end(data: bytes) -> int | None:
     return None
 
 
-@pytest.mark.usefixtures("piece_levels")
+@pytest.mark.usefixtures("fragment_levels")
 @given(st.lists(TOKENS, max_size=12).map(b"".join), st.sampled_from([b"[", b"{", b'{"a":', b"[[", b"[1,"]))
 @example(b"1{}]", b"[")
 @example(b"1[]]", b"[")
 @example(b'"a"[]}', b"{")
 def test_any_bytes_are_json_up_to_the_same_place_as_for_msgspec(rest: bytes, opening: bytes) -> None:
     data = opening + rest
-    assert nesting.DeepTexts(data).end_of(0) == msgspecs_end(data)
+    assert nesting.DeepDocuments(data).end_of(0) == msgspecs_end(data)
 
 
-@pytest.mark.usefixtures("piece_levels")
+@pytest.mark.usefixtures("fragment_levels")
 @given(values())
 def test_every_json_value_is_json_to_its_end(value: bytes) -> None:
     data = b"[" + value + b"]"
-    assert nesting.DeepTexts(data + b'{"a"').end_of(0) == len(data)
+    assert nesting.DeepDocuments(data + b'{"a"').end_of(0) == len(data)
 
 
 class Recursing:
@@ -90,8 +90,8 @@ def test_the_depth_is_that_of_the_deepest_value_however_many_brackets_there_are(
     deeper = b"[" + around + arrays(nesting.MAX_DEPTH) + b"]"
     assert not nesting.is_too_deep(deepest)
     assert nesting.is_too_deep(deeper)
-    assert nesting.DeepTexts(deepest).end_of(0) == len(deepest)
-    assert nesting.DeepTexts(deeper).end_of(0) is None
+    assert nesting.DeepDocuments(deepest).end_of(0) == len(deepest)
+    assert nesting.DeepDocuments(deeper).end_of(0) is None
 
 
 def test_a_string_of_brackets_has_no_levels() -> None:
@@ -100,14 +100,14 @@ def test_a_string_of_brackets_has_no_levels() -> None:
 
 def test_one_scan_is_for_all_starts_within_it() -> None:
     data = arrays(nesting.MAX_DEPTH) + b"[" * 3 + arrays(nesting.MAX_DEPTH + 2) + b"[]"
-    texts = nesting.DeepTexts(data)
-    assert texts.end_of(0) == 2 * nesting.MAX_DEPTH
+    documents = nesting.DeepDocuments(data)
+    assert documents.end_of(0) == 2 * nesting.MAX_DEPTH
     unclosed = 2 * nesting.MAX_DEPTH
-    assert texts.end_of(unclosed) is None
-    hopeless = [start for start in range(unclosed, len(data)) if texts.is_hopeless(start)]
+    assert documents.end_of(unclosed) is None
+    hopeless = [start for start in range(unclosed, len(data)) if documents.is_hopeless(start)]
     assert hopeless == list(range(unclosed, unclosed + 5))
 
 
 @pytest.mark.parametrize("flood", [b'{"a":"' + b'\\"' * 200_000, b'{"a":"' + b'\\"' * 200_000 + b"\\", b'{"' * 200_000])
 def test_a_string_without_an_end_costs_one_look_at_it(flood: bytes) -> None:
-    assert nesting.DeepTexts(flood).end_of(0) is None
+    assert nesting.DeepDocuments(flood).end_of(0) is None

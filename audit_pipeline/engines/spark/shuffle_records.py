@@ -1,4 +1,4 @@
-"""What passes between Spark's tasks: few large records, each with a table of rows, keys or rejected texts as payload.
+"""What passes between Spark's tasks: few large records, whose payload is a table of rows, keys or rejected documents.
 
 Spark moves, keeps and sorts the records; it never looks into their payload, which is in Arrow's format. A record for
 each row of the log would be written out and read in by the JVM at every step, for nothing. But the JVM has a record in
@@ -20,7 +20,7 @@ __all__ = ["OUTCOME", "SHUFFLE_RECORD", "Kind", "ShuffleRecord", "join_parts", "
 
 
 class Kind(IntEnum):
-    """What a record holds: a sorted batch of rows of one table partition, keys of the run's events, rejected texts,
+    """What a record holds: a sorted batch of rows of one table partition, keys of the run's events, rejected documents,
     keys of other partitions' files, or the outcome of a task.
     """
 
@@ -63,9 +63,9 @@ class ShuffleRecord:
     """A table on its way between tasks, or a part of one.
 
     ``number`` is the day (since 1970) of rows, or the bucket of keys. ``rows`` counts the table's rows, ``size`` its
-    bytes in memory. ``batch`` numbers batches of rows and of rejected texts: it is the same in all parts of one, and in
-    no other; ``part`` counts from 0. ``times`` (ms, see :class:`audit_pipeline.engines.spark.cutting.Extent`) and
-    ``first_id`` are those of rows.
+    bytes in memory. ``batch`` numbers the batches of rows and of rejected documents: it is the same in all parts of
+    one, and in no other; ``part`` counts from 0. ``times`` (ms, see
+    :class:`audit_pipeline.engines.spark.cutting.Extent`) and ``first_id`` are those of rows.
     """
 
     kind: Kind

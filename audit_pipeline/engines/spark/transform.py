@@ -60,7 +60,7 @@ _TASK_BYTES: Final = 256 << 20
 _BATCH_BYTES: Final = 32 << 20
 #: The largest payload of a record, in bytes; most have less.
 _PART_BYTES: Final = 4 << 20
-#: Bytes of rejected texts that come to the driver at a time.
+#: Bytes of rejected documents that come to the driver at a time.
 _REJECTED_BYTES: Final = 64 << 20
 #: The plan of the write job, a row for each unit: columns, with Spark's types. The names differ from those of records.
 _PLAN: Final = {
