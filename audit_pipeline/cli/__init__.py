@@ -7,13 +7,19 @@ is done below: commands import it when they run, so that ``--help`` does not wai
 import io
 import sys
 
+from audit_pipeline.extras import install_line, is_ours
+
 __all__ = ["main"]
 
 
 def main() -> None:
     """Run the command of this process's arguments, and exit with its :class:`~audit_pipeline.cli.exits.ExitCode`."""
-    from audit_pipeline.cli.app import app
-
+    try:
+        from audit_pipeline.cli.app import app
+    except ModuleNotFoundError as error:
+        if is_ours(error):
+            raise
+        sys.exit(f"error: {install_line('query', 'audit-pipeline', error)}")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a character shows its code instead
             stream.reconfigure(errors="backslashreplace")

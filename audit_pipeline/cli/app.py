@@ -21,6 +21,7 @@ from audit_pipeline.cli.simulate import simulate
 from audit_pipeline.cli.sql import sql
 from audit_pipeline.cli.status import status
 from audit_pipeline.errors import AuditPipelineError
+from audit_pipeline.extras import install_line, is_ours
 
 __all__ = ["app"]
 
@@ -33,6 +34,9 @@ _EPILOG: Final = "\n".join(
     ]
 )
 
+#: Commands that the extra `query` is enough for; the others need `pipeline`.
+_OF_QUERY: Final = frozenset({"query", "history", "sql", "ddl"})
+
 
 class _Group(TyperGroup):
     """Turns an error that a user can act on into one line on stderr and its exit code."""
@@ -43,6 +47,13 @@ class _Group(TyperGroup):
         except AuditPipelineError as error:
             print(f"error: {printable(str(error))}", file=sys.stderr)
             raise typer.Exit(exit_code_of(error)) from None
+        except ModuleNotFoundError as error:
+            if is_ours(error):
+                raise
+            command = ctx.invoked_subcommand
+            extra = "query" if command in _OF_QUERY else "pipeline"
+            print(f"error: {install_line(extra, f'audit-pipeline {command}', error)}", file=sys.stderr)
+            raise typer.Exit(ExitCode.FAILED) from None
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             raise typer.Exit(ExitCode.INTERRUPTED) from None

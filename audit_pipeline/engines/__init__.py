@@ -5,11 +5,14 @@ import uuid
 from datetime import date
 from functools import partial
 
-from audit_pipeline.engines.engine import Engine, Progress
-from audit_pipeline.engines.local import LocalEngine
 from audit_pipeline.errors import SettingsError
-from audit_pipeline.settings import Settings, glue_job_of
-from audit_pipeline.store.manifest import Manifest
+from audit_pipeline.extras import extra
+
+with extra("pipeline", "audit_pipeline.engines"):
+    from audit_pipeline.engines.engine import Engine, Progress
+    from audit_pipeline.engines.local import LocalEngine
+    from audit_pipeline.settings import Settings, glue_job_of
+    from audit_pipeline.store.manifest import Manifest
 
 __all__ = ["Engine", "Progress", "open_engine", "require_spark", "run_partition"]
 

@@ -4,29 +4,31 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Connection,
-    Double,
-    Engine,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-    delete,
-    insert,
-    or_,
-    select,
-    update,
-)
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
-
+from audit_pipeline.extras import extra
 from audit_pipeline.producer.entries import Entry
 from audit_pipeline.producer.errors import Undelivered
 from audit_pipeline.producer.outbox.outbox import LEASE_TABLE, OUTBOX_TABLE, OutboxRecord, columns_of, entry_of
+
+with extra("outbox", "audit_pipeline.producer.outbox.sqlalchemy"):
+    from sqlalchemy import (
+        BigInteger,
+        Column,
+        Connection,
+        Double,
+        Engine,
+        Integer,
+        MetaData,
+        String,
+        Table,
+        Text,
+        delete,
+        insert,
+        or_,
+        select,
+        update,
+    )
+    from sqlalchemy.exc import IntegrityError
+    from sqlalchemy.orm import Session
 
 __all__ = ["SqlAlchemyOutbox", "outbox_tables"]
 
