@@ -8,6 +8,7 @@ DEMO := .demo
 EVENTS ?= 5000
 DAYS ?= 7
 WORKERS ?= 3
+PYTEST_ARGS ?=
 
 # $(call install,VIRTUAL ENVIRONMENT): compiled at once, for each process that finds no bytecode would compile for itself
 install = $(if $(UV),$(BIN)/uv pip install --quiet --compile-bytecode --python $(1)/bin/python,$(1)/bin/pip install --quiet)
@@ -30,7 +31,7 @@ dev-aws: .venv/.installed-dev  ## S3, and stand-ins for EventBridge, Firehose, G
 	$(BIN)/python -m tools.dev_aws
 
 test: .venv/.installed-dev  ## every test
-	$(BIN)/pytest -n $(WORKERS)
+	$(BIN)/pytest -n $(WORKERS) $(PYTEST_ARGS)
 
 test-fast: .venv/.installed-dev  ## the tests that start no daemon, browser, JVM or server
 	$(BIN)/pytest -n $(WORKERS) -m "not slow"

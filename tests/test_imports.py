@@ -13,11 +13,12 @@ from tests.support.paths import REPOSITORY
 
 PACKAGE: Final = "audit_pipeline"
 #: Small modules at the bottom, which every part may import.
-BOTTOM: Final = ("errors", "epoch", "retrying")
+BOTTOM: Final = ("errors", "epoch", "extras", "retrying")
 #: What each part may import of the others, besides those.
 ARROWS: Final[Mapping[str, Collection[str]]] = {
     "errors": (),
     "epoch": (),
+    "extras": (),
     "retrying": (),
     "aws": (),
     "settings": (),

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any, Final
 
@@ -82,9 +83,17 @@ def test_a_job_with_credentials_of_aws_runs_in_an_environment() -> None:
 
 
 def test_ci_runs_what_has_to_pass() -> None:
-    (job,) = workflow(WORKFLOWS / "ci.yml")["jobs"].values()
-    assert job["steps"][-1]["run"] == 'JAVA25_HOME="$JAVA_HOME_25_X64" bash .ci/run'
+    jobs = workflow(WORKFLOWS / "ci.yml")["jobs"]
+    assert 'JAVA25_HOME="$JAVA_HOME_25_X64" bash .ci/run' in commands(jobs["test"])
     assert workflow(WORKFLOWS / "deploy.yml")["jobs"]["deploy"]["needs"] == ["test", "package"]
+
+
+def test_ci_installs_each_entrance_on_every_python_that_the_package_names() -> None:
+    job = workflow(WORKFLOWS / "ci.yml")["jobs"]["entrances"]
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    named = [line.rpartition(" ")[2] for line in project["classifiers"] if line.startswith("Programming Language")]
+    assert job["strategy"]["matrix"]["python"] == named
+    assert "pytest tests/entrances" in commands(job)
 
 
 def test_nothing_of_others_is_built_with_credentials_at_hand() -> None:
