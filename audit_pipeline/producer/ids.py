@@ -46,4 +46,5 @@ def _start_anew() -> None:
     _ids = _Ids()
 
 
-os.register_at_fork(after_in_child=_start_anew)
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_start_anew)
