@@ -116,3 +116,11 @@ def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
     """Of the engine that the test is run on; of the local one where it says nothing of engines."""
     engine: str = getattr(request, "param", "local")
     return Lake(tmp_path, settings={"engine": engine})
+
+
+@pytest.fixture
+def without_quality_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dagster's definitions have the pipeline's own two checks: Great Expectations takes longer than a small day."""
+    from audit_pipeline.orchestration import checks  # not above: it loads Dagster
+
+    monkeypatch.setattr(checks, "quality_checks", lambda _settings: [])

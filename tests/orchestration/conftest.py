@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from audit_pipeline.orchestration import assets, checks
+from audit_pipeline.orchestration import assets
 from tests.support.dagster_harness import Deployment, Instance
 
 
@@ -27,9 +27,3 @@ def instance(deployment: Deployment) -> Iterator[Instance]:
 @pytest.fixture(autouse=True)
 def without_a_pause_before_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(assets, "_RETRY_SECONDS", (0, 0))
-
-
-@pytest.fixture
-def without_quality_checks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The definitions have the pipeline's own two checks only: Great Expectations takes longer than a small day."""
-    monkeypatch.setattr(checks, "quality_checks", lambda _settings: [])

@@ -64,7 +64,7 @@ class Deployment:
         if with_examples:
             shutil.copytree(RAW_EXAMPLES, self.raw)
         else:
-            self.raw.mkdir()
+            self.raw.mkdir(exist_ok=True)
         return self
 
     def copy(self, root: Path) -> "Deployment":
