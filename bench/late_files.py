@@ -77,7 +77,7 @@ def _look(folder: Path, count: int) -> None:
         if name == "late":
             (folder / "raw" / f"year={_FIRST:%Y}/month={_FIRST:%m}/day={_FIRST:%d}/hour=05/late.gz").touch()
         began = time.perf_counter()
-        found = dict(LateFiles(raw, lake, _GRACE_HOURS).look(days, marks, until=lambda: False))
+        found = dict(LateFiles(raw, lake, _GRACE_HOURS).compare(days, marks, until=lambda: False))
         seconds[name] = time.perf_counter() - began
         for day, change in found.items():
             if isinstance(change, Exception):

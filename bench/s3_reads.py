@@ -18,7 +18,8 @@ from pyspark.sql import DataFrame, SparkSession
 
 from audit_pipeline.engines.plan import InputSplit, list_inputs, split_inputs
 from audit_pipeline.engines.spark.session import start_session
-from audit_pipeline.store.objects import open_store, s3_endpoint
+from audit_pipeline.store.objects import open_store
+from audit_pipeline.store.s3 import s3_endpoint
 from bench.cases import DAY
 
 #: Of the Hadoop that Spark 3.5 brings.

@@ -20,7 +20,8 @@ from audit_pipeline.errors import SettingsError, StoreError
 from audit_pipeline.settings import QuerySettings
 from audit_pipeline.store.layout import QUARANTINE_PREFIX, TABLE_PREFIX
 from audit_pipeline.store.manifest import Manifest
-from audit_pipeline.store.objects import Store, open_store, s3_endpoint
+from audit_pipeline.store.objects import Store, open_store
+from audit_pipeline.store.s3 import s3_endpoint
 
 __all__ = ["DuckDBTable", "S3Secret", "connect", "create_view", "open_connection"]
 

@@ -48,7 +48,7 @@ class LateFiles:
     def __init__(self, raw: Store, lake: Store, grace_hours: int) -> None:
         self._raw, self._lake, self._grace_hours = raw, lake, grace_hours
 
-    def look(
+    def compare(
         self, days: Sequence[date], known: Mapping[date, str], *, until: Callable[[], bool]
     ) -> Iterator[tuple[date, ChangedDay | Exception | None]]:
         """For each day that has run, in the order given, what has changed; None where nothing has.
@@ -58,9 +58,9 @@ class LateFiles:
         manifests = {info.key: info.e_tag or "" for info in self._lake.list(MANIFEST_PREFIX)}
         with_run = [day for day in days if manifest_path(day) in manifests]
 
-        def look_at(day: date) -> ChangedDay | Exception | None:
+        def compare_or_fail(day: date) -> ChangedDay | Exception | None:
             try:
-                return self._look_at(day, manifests[manifest_path(day)], known.get(day))
+                return self._compare(day, manifests[manifest_path(day)], known.get(day))
             except Exception as error:
                 return error
 
@@ -69,9 +69,9 @@ class LateFiles:
                 if until():
                     return
                 chunk = with_run[start : start + _CONCURRENCY]
-                yield from zip(chunk, pool.map(look_at, chunk), strict=True)
+                yield from zip(chunk, pool.map(compare_or_fail, chunk), strict=True)
 
-    def _look_at(self, day: date, manifest_tag: str, known: str | None) -> ChangedDay | None:
+    def _compare(self, day: date, manifest_tag: str, known: str | None) -> ChangedDay | None:
         listed = list_inputs(self._raw, day, self._grace_hours)
         mark = hashlib.sha256(f"{fingerprint(listed)}|{manifest_tag}".encode()).hexdigest()
         if mark == known:

@@ -1,5 +1,6 @@
 """The quarantine file of a run: what could not become a row, in order, then conflicting copies of events."""
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -34,7 +35,7 @@ def write_quarantine_file(records: Iterator[pa.Table], path: Path) -> Counter[st
     first = next(tables, None)
     if first is not None:
         with pa.OSFile(str(path), "wb") as sink:
-            write_quarantine(_chain(first, tables), sink)
+            write_quarantine(itertools.chain([first], tables), sink)
     return by_reason
 
 
@@ -74,8 +75,3 @@ def _conflict_records(
                 }
             )
         yield pa.Table.from_pylist(records, schema=REJECTED_SCHEMA)
-
-
-def _chain(first: pa.Table, rest: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    yield first
-    yield from rest

@@ -107,7 +107,7 @@ class _Tick:
         busy = partitions_in_flight(self.context.instance)
         deadline = time.monotonic() + _TICK_SECONDS
         left = set(days)
-        for day, result in late.look(days, self.marks, until=lambda: time.monotonic() > deadline):
+        for day, result in late.compare(days, self.marks, until=lambda: time.monotonic() > deadline):
             if isinstance(result, Exception):
                 self._report_error(day, result)
             elif result is not None and (reason := self._reason_to_wait(result, is_busy=day in busy)):

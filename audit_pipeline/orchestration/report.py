@@ -12,7 +12,8 @@ from audit_pipeline.catalog import DayInTable
 from audit_pipeline.catalog.results import QueryStats
 from audit_pipeline.store.layout import DeliveryHour, delivery_hour_of, manifest_path
 from audit_pipeline.store.manifest import InputObject, Manifest
-from audit_pipeline.store.objects import ObjectInfo, Store, s3_endpoint
+from audit_pipeline.store.objects import ObjectInfo, Store
+from audit_pipeline.store.s3 import s3_endpoint
 
 __all__ = ["Metadata", "bar_chart", "describe_inventory", "describe_manifest", "describe_table", "markdown_table"]
 

@@ -1,21 +1,17 @@
-"""One interface to a local folder and to S3, for whole objects.
-
-It wraps ``obstore``. S3 credentials and region come from where boto3 finds them, the endpoint from ``AWS_*`` variables.
-"""
+"""One interface to a local folder and to S3, for whole objects. It wraps ``obstore``."""
 
 import hashlib
 import io
-import os
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import obstore
 from obstore.exceptions import (
@@ -27,8 +23,9 @@ from obstore.exceptions import (
 from obstore.store import LocalStore, S3Store
 
 from audit_pipeline.errors import RawChangedError, SettingsError, StoreError
+from audit_pipeline.store.s3 import in_one_line, open_s3
 
-__all__ = ["ObjectInfo", "Store", "open_store", "s3_endpoint"]
+__all__ = ["ObjectInfo", "Store", "open_store"]
 
 #: Requests in flight while a day's objects are read; a day at a low event rate is 1,440 small objects.
 _READ_CONCURRENCY: Final = 32
@@ -37,15 +34,6 @@ _READ_AHEAD_BYTES: Final = 16 << 20
 
 #: The folder of a local lake in which files are written before they are renamed into place.
 _STAGING: Final = "auditlog_staging"
-
-_S3_RETRY: Final[Any] = {
-    "max_retries": 8,
-    "retry_timeout": timedelta(minutes=3),
-    "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=10), "base": 2},
-}
-#: Shorter than the ten minutes before expiry at which boto3 renews a role's keys.
-_CREDENTIALS_TTL: Final = timedelta(minutes=5)
-_S3_CLIENT: Final[Any] = {"timeout": "120s", "connect_timeout": "10s"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +203,7 @@ class Store:
         return RawChangedError(f"{self.url_of(key)} changed or vanished while it was read: run the partition again")
 
     def _failure(self, verb: str, key: str, error: Exception) -> StoreError:
-        return StoreError(f"cannot {verb} {self.url_of(key)}: {_in_one_line(error)}")
+        return StoreError(f"cannot {verb} {self.url_of(key)}: {in_one_line(error)}")
 
 
 class _RangeReader(io.RawIOBase):
@@ -246,14 +234,6 @@ class _RangeReader(io.RawIOBase):
         return data
 
 
-def _in_one_line(error: Exception) -> str:
-    """The first line and, of an answer of S3, whose XML obstore appends, its code and message."""
-    text = str(error).strip()
-    details = [found[1] for part in ("Code", "Message") if (found := re.search(rf"<{part}>([^<\n]*)</{part}>", text))]
-    first_line = text.split("\n", 1)[0].split("<?xml", 1)[0].split("<Error>", 1)[0].rstrip(" :")
-    return ": ".join([first_line, *details])
-
-
 def _staging_name(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
@@ -262,7 +242,8 @@ def open_store(url: str, *, create: bool = False) -> Store:
     """The store at a path, ``file://`` or ``s3://bucket/prefix`` URL; ``create`` makes a missing local folder."""
     scheme, separator, rest = url.partition("://")
     if separator and scheme.lower() == "s3":
-        return _open_s3(f"s3://{rest.rstrip('/')}")
+        url = f"s3://{rest.rstrip('/')}"
+        return Store(url=url, _inner=open_s3(url), root=None)
     if separator and scheme.lower() != "file" and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]+", scheme):
         raise SettingsError(f"{url!r} is not a store: set a path, a file:// URL or an s3:// URL")
     path = unquote(rest.removeprefix("localhost")) if separator and scheme.lower() == "file" else url
@@ -274,57 +255,3 @@ def open_store(url: str, *, create: bool = False) -> Store:
     except OSError as error:
         raise SettingsError(f"cannot make the folder {root}: {error}") from error
     return Store(url=f"file://{root}", _inner=inner, root=root)
-
-
-def s3_endpoint() -> str | None:
-    """The URL of another S3 than AWS's, from ``AWS_ENDPOINT_URL_S3`` or ``AWS_ENDPOINT_URL``, as boto3 reads them.
-
-    :class:`SettingsError` where it is not an http:// or https:// URL.
-    """
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    if endpoint and not re.fullmatch(r"https?://[^\s/?#]+(/\S*)?", endpoint):
-        raise SettingsError(f"AWS_ENDPOINT_URL is not an http:// or https:// URL: {endpoint!r}")
-    return endpoint
-
-
-def _credential_provider(url: str) -> Any:
-    """Credentials from boto3's chain: profiles, and the roles of ECS, EC2 and Glue.
-
-    None where the environment has the keys, which obstore reads by itself, without the time that boto3 takes to load;
-    and where there are none at all, which obstore reports at the first request.
-    """
-    if os.environ.get("AWS_ACCESS_KEY_ID") or os.environ.get("AWS_SECRET_ACCESS_KEY"):
-        return None
-    from botocore.exceptions import BotoCoreError
-    from obstore.auth.boto3 import Boto3CredentialProvider
-
-    try:
-        return Boto3CredentialProvider(ttl=_CREDENTIALS_TTL)
-    except BotoCoreError as error:
-        raise SettingsError(f"cannot open {url}, as AWS settings are wrong: {error}") from error
-    except ValueError:  # boto3 finds no credentials
-        return None
-
-
-def _open_s3(url: str) -> Store:
-    parts = urlsplit(url)
-    if not parts.netloc:
-        raise SettingsError(f"{url!r} names no bucket: set s3://bucket/prefix")
-    endpoint = s3_endpoint()
-    config: Any = {}
-    if endpoint:
-        # other servers than AWS's rarely have a host name for each bucket
-        config = {"endpoint": endpoint, "virtual_hosted_style_request": False}
-    client: Any = _S3_CLIENT | {"allow_http": bool(endpoint and endpoint.startswith("http://"))}
-    try:
-        inner = S3Store(
-            parts.netloc,
-            prefix=parts.path.strip("/") or None,
-            config=config,
-            client_options=client,
-            retry_config=_S3_RETRY,
-            credential_provider=_credential_provider(url),
-        )
-    except BaseError as error:
-        raise SettingsError(f"cannot open {url} with these AWS_* variables: {_in_one_line(error)}") from error
-    return Store(url=url, _inner=inner, root=None)

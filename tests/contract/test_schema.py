@@ -25,10 +25,10 @@ def validator() -> jsonschema.Draft202012Validator:
 def without(path: str) -> dict[str, Any]:
     event = json.loads(json.dumps(MINIMAL))
     *parents, last = path.split(".")
-    place: Any = event
+    parent: Any = event
     for name in parents:
-        place = place[int(name)] if name.isdigit() else place[name]
-    del place[last]
+        parent = parent[int(name)] if name.isdigit() else parent[name]
+    del parent[last]
     return event
 
 

@@ -73,7 +73,7 @@ def job(lake: Lake, **more: object) -> Job:
 
 
 def outcome(lake: Lake) -> Record:
-    """All files of the table and the quarantine, and the manifests but for what tells two runs apart."""
+    """All files of the table and the quarantine, and the manifests without what differs between two runs."""
     manifests = {
         path: {k: v for k, v in json.loads(data).items() if k not in ("run_id", "started_at", "finished_at")}
         for path, data in lake.files("auditlog_manifest").items()

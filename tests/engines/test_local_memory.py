@@ -149,7 +149,7 @@ def test_one_event_of_fifty_megabytes_is_written_as_it_is(lake: Lake) -> None:
 
 @pytest.fixture
 def busy_day(lake: Lake) -> Lake:
-    """Much of everything that has to be put together again from pieces: copies, conflicts, late and broken events."""
+    """Much of everything that batches have to be merged for: copies, conflicts, late and broken events."""
     simulate(
         open_store(str(lake.raw)),
         DAY1,

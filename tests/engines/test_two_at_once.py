@@ -228,8 +228,8 @@ def test_a_run_that_looks_at_a_file_while_its_owner_replaces_it_still_gets_it_ri
     get_range = Store.get_range
     replaced = threading.Event()
 
-    def get_range_after_a_commit(store: Store, *place: Any, **options: Any) -> bytes:
-        data = get_range(store, *place, **options)
+    def get_range_after_a_commit(store: Store, *given: Any, **options: Any) -> bytes:
+        data = get_range(store, *given, **options)
         if not replaced.is_set():  # the footer was read: now the file becomes another
             replaced.set()
             lake.write(key(DAY2), zipped("".join(late[100:])))
@@ -255,12 +255,12 @@ def test_a_run_that_looks_at_a_file_while_its_owner_removes_it_still_gets_it_rig
     get_range = Store.get_range
     replaced = threading.Event()
 
-    def get_range_before_a_commit(store: Store, *place: Any, **options: Any) -> bytes:
+    def get_range_before_a_commit(store: Store, *given: Any, **options: Any) -> bytes:
         if not replaced.is_set():
             replaced.set()
             lake.write(key(DAY2), zipped(event("other", time="2026-05-02T10:00:00Z")))
             assert run_to_end(Job(settings(lake), (DAY2,))) == 0
-        return get_range(store, *place, **options)
+        return get_range(store, *given, **options)
 
     monkeypatch.setattr(Store, "get_range", get_range_before_a_commit)
     try:

@@ -81,7 +81,7 @@ def work(job: Job) -> None:
 def _watch(fatal: int | None) -> list[str]:
     """Make this process die before its change number ``fatal``; the list grows with every change.
 
-    A put to a folder is two changes: the file is written beside, and renamed into place.
+    A put to a folder is two changes: the file is written elsewhere, and renamed.
     """
     seen: list[str] = []
 

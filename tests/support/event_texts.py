@@ -58,11 +58,11 @@ PIECES = [
 
 @st.composite
 def strings(draw: Draw, min_size: int = 0) -> Value:
-    pieces = draw(st.lists(st.sampled_from(PIECES), min_size=min_size, max_size=4))
+    parts = draw(st.lists(st.sampled_from(PIECES), min_size=min_size, max_size=4))
     if draw(chance(10)):
         meant = draw(st.text(max_size=5))
-        pieces.append((json.dumps(meant, ensure_ascii=draw(st.booleans()))[1:-1], meant))
-    return Value('"' + "".join(p[0] for p in pieces) + '"', "".join(p[1] for p in pieces))
+        parts.append((json.dumps(meant, ensure_ascii=draw(st.booleans()))[1:-1], meant))
+    return Value('"' + "".join(p[0] for p in parts) + '"', "".join(p[1] for p in parts))
 
 
 def as_written(text: str) -> Value:
@@ -215,7 +215,7 @@ ACTOR_TYPES = st.sampled_from(
     ]
 )
 
-#: (hour, minute, second) near the places where ownership changes, and one far from them.
+#: (hour, minute, second) near the times at which ownership changes, and one far from them.
 CLOCKS = [(0, 0, 0), (0, 59, 59), (1, 0, 0), (12, 30, 15), (23, 0, 0), (23, 59, 59)]
 
 

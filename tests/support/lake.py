@@ -100,13 +100,13 @@ class Lake:
 
     def rows_of(self, path: str) -> list[Record]:
         _, dt, source, name = path.split("/")
-        place = {
+        of_partition = {
             "dt": dt.removeprefix("dt="),
             "source": source.removeprefix("source="),
             "owner": date.fromisoformat(name[:10]),
         }
         rows = pq.ParquetFile(self.path / path).read().to_pylist()
-        return [row | {"Timestamp": iso(row["Timestamp"])} | place for row in rows]
+        return [row | {"Timestamp": iso(row["Timestamp"])} | of_partition for row in rows]
 
     def quarantine(self, partition: date = FIRST) -> list[Record]:
         path = self.path / f"auditlog_quarantine/dt={partition}/{partition}.parquet"

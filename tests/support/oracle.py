@@ -1,4 +1,5 @@
-"""What the design (parts 4 and 5) makes of raw objects: slow, plain, and sharing nothing with the product.
+"""What docs/design.md ("Which run owns which event", "From bytes to rows") makes of raw objects: slow, plain, and
+sharing nothing with the product.
 
 The tests hold the product against it, so it is written for being checked by eye beside the design; it uses the
 standard library only, and not its ``json`` module, which takes NaN, lone surrogates and raw control characters.
@@ -52,7 +53,7 @@ def skip(pattern: re.Pattern[bytes], data: bytes, at: int) -> int:
 
 
 def scan_value(data: bytes, at: int) -> Node:
-    """The JSON value at ``at``. The stack is a list, not the interpreter's: depth is the design's business."""
+    """The JSON value at ``at``. The stack is a list: depth must not depend on the interpreter."""
     open_nodes: list[Node] = []
     while True:
         opening = data[at : at + 1]
@@ -462,9 +463,9 @@ class Oracle:
             if item.reason:
                 records.append(record_of(item.reason, item.raw_key, item.raw, item))
                 continue
-            standing = self.standing(partition, item)
+            existing = self.existing(partition, item)
             first_here = first_of.setdefault(item.same_as, item)
-            earlier = standing or (first_here if first_here is not item else None)
+            earlier = existing or (first_here if first_here is not item else None)
             if earlier and earlier.equals(item):
                 duplicates += 1
             elif earlier:
@@ -474,7 +475,7 @@ class Oracle:
                 kept += [item] if item.rows else []
         return kept, duplicates, records
 
-    def standing(self, partition: date, item: Item) -> Item | None:
+    def existing(self, partition: date, item: Item) -> Item | None:
         """The same event in a file of another partition, under the same ``dt``."""
         for other, items in self.kept.items():
             for found in items:

@@ -1,4 +1,4 @@
-"""What the tests of the rules share."""
+"""Helpers of the tests of the rules in docs/design.md."""
 
 import json
 from typing import Any

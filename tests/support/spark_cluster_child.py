@@ -61,13 +61,13 @@ def main() -> None:
 def _slow_writing(attempts: str) -> type[Writing]:
     class Slow(Writing):
         def map_batches(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-            told = list(Writing.map_batches(self, batches))
+            outcomes = list(Writing.map_batches(self, batches))
             context: Any = TaskContext.get()
             if context.partitionId() == 0:
                 Path(attempts, str(context.attemptNumber())).touch()
                 if context.attemptNumber() == 0:
                     time.sleep(_SLOW_SECONDS)
-            yield from told
+            yield from outcomes
 
     return Slow
 

@@ -110,7 +110,7 @@ class GlueEngine:
         state = ""
         pauses = growing(1.0, 1.5, self.poll_seconds)
         while True:
-            job_run = self._runs.look(job_run.id)
+            job_run = self._runs.get(job_run.id)
             if job_run.state != state:
                 state = job_run.state
                 _log.info("Glue job %s: run %s of %s is %s", self.job, job_run.id, partition, state)

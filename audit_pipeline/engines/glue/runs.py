@@ -105,7 +105,8 @@ class JobRuns:
             _log.info("Glue job %s cannot start on %s yet: %s", self.job, request.partition, why)
             time.sleep(jittered(next(pauses)))
 
-    def look(self, run_id: str) -> JobRun:
+    def get(self, run_id: str) -> JobRun:
+        """A job run by Glue's id of it, as it is now."""
         answer = self._retry(lambda: self._client.get_job_run(JobName=self.job, RunId=run_id), _RETRY_SECONDS)
         return _job_run(answer["JobRun"])
 
@@ -159,7 +160,7 @@ class JobRuns:
         deadline = time.monotonic() + _STOPPING_SECONDS
         pauses = growing(self._first_pause, 1.5, 5.0)
         while True:
-            now = self.look(run.id)
+            now = self.get(run.id)
             if now.has_ended:
                 _log.info("Glue job %s: run %s is %s", self.job, run.id, now.state)
                 return

