@@ -19,10 +19,11 @@ from typing import Final
 from audit_pipeline.settings import QuerySettings
 from tests.servers.athena import AthenaServer, WorkGroup
 from tests.servers.athena_lake import GlueEngine
+from tests.servers.aws_clients import AWS_VARIABLES
 from tests.servers.event_bus import EventBus
 from tests.servers.firehose import DeliveryStream, Destination, Faults, FirehoseServer
 from tests.servers.glue_catalog import glue_server
-from tests.servers.s3 import AWS_VARIABLES, S3Server, s3_server
+from tests.servers.s3 import S3Server, s3_server
 from tests.support.stack_template import STACK, Deployed
 
 __all__ = ["DevAws", "dev_aws"]

@@ -35,8 +35,8 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from audit_pipeline.orchestration.names import ASSETS, CHECKS, JOB, PARQUET
-from tests.servers.glue_catalog import free_port
 from tests.servers.postgres import PostgresServer, postgres  # noqa: F401 - a fixture
+from tests.servers.processes import free_port
 from tests.servers.s3 import S3Server, s3_server
 from tests.support.dagster_harness import DAYS, Deployment, Instance, subprocess_environment
 from tests.support.paths import REPOSITORY

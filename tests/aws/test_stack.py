@@ -151,7 +151,7 @@ def test_a_bucket_is_private_encrypted_with_bucket_keys_and_has_one_owner(stack:
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
     assert len(bucket["PublicAccessBlockConfiguration"]) == 4
     assert bucket["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
-    # without bucket keys each object asks KMS, which costs more than its storage
+    # without bucket keys each object needs a request to KMS, which costs more than its storage
     assert bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"] == [
         {
             "ServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": "Key.Arn"},
@@ -161,7 +161,7 @@ def test_a_bucket_is_private_encrypted_with_bucket_keys_and_has_one_owner(stack:
 
 
 @pytest.mark.parametrize("name", BUCKETS)
-def test_a_bucket_answers_nobody_without_modern_tls(stack: Deployed, name: str) -> None:
+def test_a_bucket_refuses_requests_without_modern_tls(stack: Deployed, name: str) -> None:
     policy = stack.properties(f"{name}Policy")
     assert policy["Bucket"] == name
     conditions = []
@@ -326,7 +326,7 @@ def test_firehose_says_what_went_wrong_where_it_may_write(stack: Deployed) -> No
 # -- Athena and Glue
 
 
-def test_nobody_gets_round_the_settings_of_the_workgroup(stack: Deployed) -> None:
+def test_the_settings_of_the_workgroup_cannot_be_overridden(stack: Deployed) -> None:
     workgroup = stack.properties("Workgroup")["WorkGroupConfiguration"]
     assert workgroup["EnforceWorkGroupConfiguration"] is True
     assert workgroup["EngineVersion"] == {"SelectedEngineVersion": "Athena engine version 3"}
@@ -355,7 +355,7 @@ def test_the_glue_job_costs_two_workers_and_not_the_default_of_ten(full: Deploye
     assert job["MaxRetries"] == 0, "Dagster tries again"
 
 
-def test_the_glue_job_is_told_the_settings_by_their_names(full: Deployed) -> None:
+def test_the_glue_job_gets_the_settings_by_their_names(full: Deployed) -> None:
     given = full.properties("GlueJob")["DefaultArguments"]
     names = {name.removeprefix("--AUDIT_").lower(): value for name, value in given.items() if "AUDIT_" in name}
     found = Settings(_env_file=None, **names)
@@ -399,7 +399,7 @@ def test_an_alarm_watches(full: Deployed, name: str, metric: str, dimensions: se
     assert {each["Name"] for each in alarm["Dimensions"]} == dimensions
     assert f"{sign} {alarm['Threshold']}" == breaches
     assert alarm["AlarmActions"] == alarm["OKActions"] == ["AlertTopic"]
-    # no traffic, no metric; a night without events is no alarm
+    # without traffic there is no metric, and a night without events is not an alarm
     assert alarm["TreatMissingData"] == "notBreaching"
 
 
@@ -510,7 +510,7 @@ def test_nobody_deletes_versions_or_shortens_locks(full: Deployed, github: Deplo
 def test_producers_publish_on_this_bus_only_what_the_rule_takes(stack: Deployed) -> None:
     (right,) = [each for each in stack.statements() if each.holder == "ProducerPolicy"]
     assert (right.actions, right.resources) == (("events:PutEvents",), ("Bus.Arn",))
-    # of another source it would be dropped without a word
+    # an event of another source would be dropped silently
     assert right.condition == {
         "ForAllValues:StringLike": {"events:source": ["myapp", "myapp.*"]},
         "Null": {"events:source": "false"},
@@ -549,7 +549,7 @@ def test_a_missing_object_is_404_to_the_program_and_not_403(stack: Deployed) -> 
     listing = [
         each for each in stack.statements() if each.holder == "TransformPolicy" and "s3:ListBucket" in each.actions
     ]
-    # it asks for manifests and locks that may not be there; a condition on the prefix makes the answer 403
+    # it reads manifests and locks that may be missing; with a condition on the prefix, S3 returns 403
     assert [(each.resources, each.condition) for each in listing] == [(("RawBucket.Arn", "LakeBucket.Arn"), {})]
 
 

@@ -1,8 +1,9 @@
 """The stacks are deployed to an emulator by AWS's own command line, and read back through AWS's APIs.
 
-The emulator (ministack) knows neither an archive of EventBridge nor an OIDC provider: the tests deploy a copy without
-the one, and give the other. It forgets lifecycles, encryption and Object Lock of buckets, Firehose's file extension and
-the boundary of roles, checks no policy and delivers nothing: :mod:`tests.aws.test_stack` asserts those on the template.
+The emulator (ministack) supports neither an archive of EventBridge nor an OIDC provider: the tests deploy a copy
+without the former, and pass the ARN of the latter. It ignores lifecycles, encryption and Object Lock of buckets,
+Firehose's file extension and the boundary of roles, checks no policy and delivers nothing:
+:mod:`tests.aws.test_stack` asserts those on the template.
 """
 
 import json
@@ -169,7 +170,7 @@ def test_alarms_go_to_the_topic(aws: Emulator, deployed: dict[str, str]) -> None
     assert {tuple(each["AlarmActions"]) for each in alarms} == {(deployed["AuditAlertSnsTopicArn"],)}
 
 
-def test_an_update_keeps_the_buckets_and_changes_what_was_asked(
+def test_an_update_keeps_the_buckets_and_changes_the_given_parameters(
     aws: Emulator, template: Path, deployed: dict[str, str]
 ) -> None:
     aws.client("s3").put_object(Bucket=deployed["RawBucket"], Key="raw/eventbridge/x", Body=b"{}")

@@ -96,7 +96,7 @@ def test_ci_installs_each_entrance_on_every_python_that_the_package_names() -> N
     assert "pytest tests/entrances" in commands(job)
 
 
-def test_nothing_of_others_is_built_with_credentials_at_hand() -> None:
+def test_nothing_of_others_is_built_while_credentials_are_there() -> None:
     jobs = workflow(WORKFLOWS / "deploy.yml")["jobs"]
     assert "id-token" not in jobs["package"]["permissions"]
     steps = [step.get("uses", step.get("run", "")) for step in jobs["deploy"]["steps"]]
@@ -128,7 +128,7 @@ def test_the_deployment_goes_through_the_execution_role_with_parameters_that_the
     assert given <= load_template(STACK)["Parameters"].keys()
 
 
-def test_every_variable_is_an_output_of_the_roles_stack_or_said_in_the_docs() -> None:
+def test_every_variable_is_an_output_of_the_roles_stack_or_in_the_docs() -> None:
     used = set(re.findall(r"vars\.(\w+)", (WORKFLOWS / "deploy.yml").read_text()))
     outputs = " ".join(each["Description"] for each in load_template(GITHUB)["Outputs"].values())
     assert {name for name in used if name not in outputs} == {"AWS_REGION", "STACK_NAME"}
@@ -159,12 +159,12 @@ def change(resource: str, replacement: str | None, **details: str) -> dict[str, 
     return {"Type": "Resource", "ResourceChange": described | replaced | {"Details": [{"Target": target}]}}
 
 
-def test_what_is_made_anew_stands_first_and_out() -> None:
+def test_what_is_replaced_is_first_and_emphasized() -> None:
     changes = [change("Alarm", "False", Name="Threshold"), change("RawBucket", "True", Name="BucketName")]
     assert preview({"StackName": "audit", "Changes": changes}).splitlines() == [
         "audit: 2 changes.",
         "",
-        "| what | resource | type | made anew | because of |",
+        "| what | resource | type | replaced | because of |",
         "|---|---|---|---|---|",
         "| Modify | RawBucket | AWS::S3::Bucket | **True** | BucketName |",
         "| Modify | Alarm | AWS::S3::Bucket | no | Threshold |",

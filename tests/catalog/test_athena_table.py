@@ -37,8 +37,9 @@ from audit_pipeline.store.manifest import Manifest
 from audit_pipeline.store.objects import open_store
 from tests.servers.athena import DATABASE, AthenaServer, TrinoEngine, WorkGroup
 from tests.servers.athena_lake import GlueEngine, engine_over_folder, locations_in
+from tests.servers.aws_clients import ACCESS_KEY, SECRET_KEY
 from tests.servers.glue_catalog import GlueServer, glue_server
-from tests.servers.s3 import ACCESS_KEY, SECRET_KEY, S3Server, s3_server
+from tests.servers.s3 import S3Server, s3_server
 from tests.servers.trino import CATALOG, TrinoServer
 from tests.support.dagster_harness import DAYS, Deployment, Instance, failure_text, subprocess_environment
 from tests.support.lake import DAY1, DAY2, DAY3, Lake, event, key

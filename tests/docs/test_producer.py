@@ -13,8 +13,9 @@ from audit_pipeline.contract.schema import SCHEMA_FILE
 from audit_pipeline.producer import AuditPublisher, errors
 from audit_pipeline.producer.asynchronous import AsyncAuditPublisher
 from audit_pipeline.producer.entries import DEFAULT_EVENT_BYTES, MAX_EVENT_BYTES
+from tests.servers.aws_clients import AWS_VARIABLES
 from tests.servers.event_bus import EventBus
-from tests.servers.s3 import AWS_VARIABLES, S3Server, s3_server
+from tests.servers.s3 import S3Server, s3_server
 from tests.support.paths import DOCS
 from tests.support.producer_harness import client
 

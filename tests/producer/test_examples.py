@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.servers.aws_clients import AWS_VARIABLES
 from tests.servers.event_bus import EventBus, Fault
-from tests.servers.s3 import AWS_VARIABLES
 from tests.support.paths import REPOSITORY
 from tests.support.producer_harness import wait_until
 

@@ -22,8 +22,10 @@ from audit_pipeline.producer import AuditPublisher, EventBridge, EventBuilder, S
 from audit_pipeline.producer.entries import Entry
 from audit_pipeline.producer.outbox import OutboxRelay, SqliteOutbox
 from audit_pipeline.producer.outbox.sqlalchemy import SqlAlchemyOutbox
-from tests.servers.event_bus import REGION, EventBus, Fault
-from tests.servers.postgres import HOST, PASSWORD, USER, PostgresServer, postgres  # noqa: F401
+from tests.servers.aws_clients import REGION
+from tests.servers.event_bus import EventBus, Fault
+from tests.servers.postgres import PASSWORD, USER, PostgresServer, postgres  # noqa: F401
+from tests.servers.processes import HOST
 from tests.support.paths import REPOSITORY
 from tests.support.producer_harness import QUICK, bare_aws, bridge, numbers, order, wait_until  # noqa: F401
 

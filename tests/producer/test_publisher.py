@@ -32,7 +32,8 @@ from audit_pipeline.producer import (
     Undelivered,
 )
 from audit_pipeline.producer.transport import Outcome
-from tests.servers.event_bus import MAX_BYTES, REGION, EventBus, Fault
+from tests.servers.aws_clients import REGION
+from tests.servers.event_bus import MAX_BYTES, EventBus, Fault
 from tests.support.paths import REPOSITORY
 from tests.support.producer_harness import (
     QUICK,

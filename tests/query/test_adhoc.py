@@ -15,7 +15,8 @@ from audit_pipeline.query import InvalidQueryError
 from audit_pipeline.query.adhoc import _locked_connection, read_only, run_sql
 from audit_pipeline.query.translate import _FUNCTIONS, to_duckdb
 from audit_pipeline.settings import QuerySettings
-from tests.servers.s3 import ACCESS_KEY, SECRET_KEY, S3Server, s3_server
+from tests.servers.aws_clients import ACCESS_KEY, SECRET_KEY
+from tests.servers.s3 import S3Server, s3_server
 from tests.servers.trino import TrinoServer
 from tests.support import shop
 from tests.support.example_queries import CHANGES_OF_AN_ORDER

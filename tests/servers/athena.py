@@ -1,7 +1,12 @@
 """Athena's API for tests: a server on this machine that boto3, PyAthena and awswrangler take for Athena.
 
-It keeps to what Athena promises (states, limits, pages with the header row, parameters that are SQL literals, the CSV
-in S3) and hands the SQL to an :class:`Engine`: DuckDB, which is fast, or Trino, which is what Athena is built on.
+It keeps to what Athena documents (states, limits, pages with the header row, parameters that are SQL literals, the CSV
+in S3) and runs the SQL in an :class:`Engine`: DuckDB, which is fast, or Trino, which Athena is built on. Its sources:
+
+- https://docs.aws.amazon.com/athena/latest/APIReference/ and its model in botocore: operations, states, limits, errors;
+- https://docs.aws.amazon.com/athena/latest/ug/querying-with-prepared-statements.html : parameters;
+- https://docs.aws.amazon.com/athena/latest/ug/partition-projection-dynamic-id-partitioning.html : injected projection;
+- responses to PyAthena and awswrangler, whose code says what they rely on: types, texts, the CSV.
 """
 
 import base64
@@ -18,11 +23,9 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final, Protocol
 
-import boto3
 import duckdb
 import sqlglot
 import trino
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from sqlglot import exp
 from sqlglot.errors import ParseError, SqlglotError
@@ -31,8 +34,9 @@ from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import Scope, traverse_scope
 from sqlglot.tokens import Token, TokenType
 
+from tests.servers.aws_clients import AWS_VARIABLES, aws_client
 from tests.servers.json_http import JsonService, Refused
-from tests.servers.s3 import ACCESS_KEY, AWS_VARIABLES, SECRET_KEY, S3Server
+from tests.servers.s3 import S3Server
 
 __all__ = [
     "Answer",
@@ -51,7 +55,7 @@ MAX_QUERY_BYTES: Final = 262_144
 MAX_PAGE_ROWS: Final = 1000
 MAX_PARAMETER_CHARACTERS: Final = 1024
 ENGINE_VERSION: Final = {"SelectedEngineVersion": "AUTO", "EffectiveEngineVersion": "Athena engine version 3"}
-#: Of AthenaError: who is to blame, and Athena's number of what went wrong.
+#: Of AthenaError: the category (system or user), and the number of the error.
 SYSTEM, USER = 1, 2
 USER_ERROR, ENGINE_ERROR, CANNOT_WRITE = 1000, 200, 401
 
@@ -59,7 +63,7 @@ _Json = dict[str, Any]
 _FINAL_STATES: Final = ("SUCCEEDED", "FAILED", "CANCELLED")
 
 
-# What engines give -----------------------------------------------------------------------------------------------
+# Results of engines -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ class QueryFailedError(Exception):
 
 
 class Engine(Protocol):
-    """What answers the SQL. ``parameters`` are checked SQL literals, one for each ``?``."""
+    """What runs the SQL. ``parameters`` are checked SQL literals, one for each ``?``."""
 
     def run(self, sql: str, parameters: Sequence[str], database: str | None, cancelled: threading.Event) -> Answer: ...
 
@@ -106,7 +110,7 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class WorkGroup:
-    """``output`` is where its results go; with ``enforced``, whatever the client says."""
+    """``output`` is the location of its results; with ``enforced``, it overrides that of the client."""
 
     output: str | None = None
     enforced: bool = False
@@ -114,7 +118,7 @@ class WorkGroup:
 
 @dataclass(frozen=True)
 class Call:
-    """A request that the server got, and the code of its error if it gave one."""
+    """A request that the server received, and the code of its error, if any."""
 
     operation: str
     request: _Json
@@ -122,7 +126,7 @@ class Call:
 
 
 class _Refused(Refused):
-    """What it refuses most is an invalid request."""
+    """By default, an invalid request."""
 
     def __init__(self, message: str, code: str = "InvalidRequestException", **members: str) -> None:
         super().__init__(code, message, 500 if code == "InternalServerException" else 400, **members)
@@ -154,7 +158,7 @@ class _Execution:
 
     @property
     def rows(self) -> list[Sequence[str | None]]:
-        """All that GetQueryResults has to give; the first row of a SELECT is its header."""
+        """All rows of GetQueryResults; the first of a SELECT is its header."""
         assert self.answer is not None
         header = [[column.name for column in self.answer.columns]] if self.kind[1] == "SELECT" else []
         return [*header, *self.answer.rows]
@@ -169,7 +173,7 @@ class _Execution:
 class AthenaServer(JsonService):
     """A running server, as a context manager.
 
-    Without ``s3`` there are no CSV files, only the places where they would be.
+    Without ``s3`` it writes no CSV files, and only names their locations.
     """
 
     message_member = "Message"
@@ -180,9 +184,9 @@ class AthenaServer(JsonService):
         self.engine = engine
         self.s3 = s3
         self.work_groups = dict(work_groups or {"primary": WorkGroup("s3://athena-results/primary/")})
-        #: Every request so far, those that were throttled included.
+        #: Every request so far, throttled ones included.
         self.calls: list[Call] = []
-        #: Least time that each query stays in these states.
+        #: The minimum time of each query in these states.
         self.seconds_queued = 0.0
         self.seconds_running = 0.0
         self._changed = threading.Condition()
@@ -201,18 +205,11 @@ class AthenaServer(JsonService):
             execution.thread.join(30)
 
     def client(self, **config: Any) -> Any:
-        """boto3's client of this server; ``config`` is botocore's."""
-        return boto3.client(
-            "athena",
-            endpoint_url=self.endpoint,
-            aws_access_key_id=ACCESS_KEY,
-            aws_secret_access_key=SECRET_KEY,
-            region_name="us-east-1",
-            config=Config(**config),
-        )
+        """A boto3 client of this server; ``config`` is botocore's."""
+        return aws_client("athena", self.endpoint, **config)
 
     def environment(self) -> dict[str, str]:
-        """The variables that let unchanged clients find this server and its S3."""
+        """The environment in which unchanged clients find this server and its S3."""
         s3 = {"AWS_ENDPOINT_URL_S3": self.s3.endpoint} if self.s3 else {}
         return AWS_VARIABLES | {"AWS_ENDPOINT_URL_ATHENA": self.endpoint} | s3
 
@@ -229,23 +226,23 @@ class AthenaServer(JsonService):
         self._refusals[operation].extend(_Refused(message, code) for _ in range(times))
 
     def fail_next(self, reason: str, *, category: int = USER, error: int = USER_ERROR, retryable: bool = False) -> None:
-        """Let the next query that runs end as FAILED."""
+        """The next query that runs ends as FAILED."""
         self._failures.append(QueryFailedError(reason, category=category, error=error, retryable=retryable))
 
     def hold(self, state: str = "RUNNING") -> None:
-        """Let queries come as far as ``state`` (or ``QUEUED``) and stay there."""
+        """Queries stop in ``state`` until :meth:`release`."""
         with self._changed:
             self._held = state
             self._changed.notify_all()
 
     def release(self) -> None:
-        """Let all queries go on."""
+        """Held queries continue."""
         with self._changed:
             self._held = None
             self._changed.notify_all()
 
     def wait_for(self, query_id: str, *states: str, seconds: float = 30) -> str:
-        """Wait until a query is in one of these states, by default one of the final."""
+        """Wait until a query is in one of these states, by default in a final one."""
         execution = self._executions[query_id]
         with self._changed:
             assert self._changed.wait_for(lambda: execution.state in (states or _FINAL_STATES), seconds), (
@@ -254,7 +251,7 @@ class AthenaServer(JsonService):
             return execution.state
 
     def at_work(self) -> int:
-        """How many queries have a thread, and so an engine, that still works on them."""
+        """The number of queries that still occupy a thread, and so an engine."""
         return sum(e.thread is not None and e.thread.is_alive() for e in self._executions.values())
 
     # The operations
@@ -301,8 +298,8 @@ class AthenaServer(JsonService):
 
     def _location(self, name: str, request: _Json) -> str:
         work_group = self._work_group(name)
-        asked = request.get("ResultConfiguration", {}).get("OutputLocation")
-        location = work_group.output if work_group.enforced else asked or work_group.output
+        requested = request.get("ResultConfiguration", {}).get("OutputLocation")
+        location = work_group.output if work_group.enforced else requested or work_group.output
         if location is None:
             raise _Refused(
                 "No output location provided. An output location is required either through the Workgroup result "
@@ -695,7 +692,7 @@ class DuckDBEngine:
     def run(self, sql: str, parameters: Sequence[str], database: str | None, cancelled: threading.Event) -> Answer:
         tree = _with_parameters(sql, parameters)
         if not isinstance(tree, exp.Query | exp.Values):
-            raise QueryFailedError(f"NOT_SUPPORTED: this stand-in for Athena answers SELECT only, not {_kind(tree)[1]}")
+            raise QueryFailedError(f"NOT_SUPPORTED: this stand-in for Athena runs SELECT only, not {_kind(tree)[1]}")
         _refuse_row_comparisons(tree)
         for _, _, table in _tables(tree):
             self._resolve(table, database)
@@ -721,7 +718,7 @@ class DuckDBEngine:
                 )
 
     def _resolve(self, table: exp.Table, context: str | None) -> None:
-        """Take away the name of the database, which DuckDB has not."""
+        """Remove the name of the database, which DuckDB does not have."""
         database = (table.db or context or "default").lower()
         if database == "information_schema":
             return
@@ -741,7 +738,7 @@ def _with_parameters(sql: str, parameters: Sequence[str]) -> exp.Expr:
             f"INVALID_PARAMETER_USAGE: line 1:1: Incorrect number of parameters: "
             f"expected {len(places)} but found {len(parameters)}"
         )
-    # a tree does not tell the order in which its placeholders were written, so they get names
+    # the tree does not have the order in which its placeholders were written, so they get names
     for number, place in reversed(list(enumerate(places))):
         sql = f"{sql[: place.start]} :parameter_{number} {sql[place.end + 1 :]}"
     literals = {f"parameter_{i}": sqlglot.parse_one(text, read="athena") for i, text in enumerate(parameters)}
@@ -769,7 +766,7 @@ def _refuse_row_comparisons(tree: exp.Expr) -> None:
 
 
 def _tables(tree: exp.Expr) -> Iterator[tuple[Scope, str, exp.Table]]:
-    """Every real table of a statement, with where it is read and by what name."""
+    """Every real table of a statement, with its scope and its alias there."""
     for scope in traverse_scope(tree):
         for alias, table in scope.sources.items():
             if isinstance(table, exp.Table) and isinstance(table.this, exp.Identifier):
@@ -777,7 +774,7 @@ def _tables(tree: exp.Expr) -> Iterator[tuple[Scope, str, exp.Table]]:
 
 
 def _is_pinned(tree: exp.Expr, name: str, column: str) -> bool:
-    """Whether the table, wherever it is read, has static equality conditions on the column, and no others."""
+    """Whether the table has, wherever it is read, only static equality conditions on the column, and at least one."""
     for scope, alias, table in _tables(tree):
         if table.name.lower() == name:
             about = [c for c in _conditions(scope, alias) if _is_about(c, alias, column)]
@@ -787,7 +784,7 @@ def _is_pinned(tree: exp.Expr, name: str, column: str) -> bool:
 
 
 def _pushed_down(tree: exp.Expr, name: str, connection: duckdb.DuckDBPyConnection) -> exp.Expr:
-    """The statement with its conditions moved into the subqueries that they are on, as Athena's planner does."""
+    """The statement with its conditions pushed down into its subqueries, as Athena's planner does."""
     columns = {row[0].lower(): row[1] for row in connection.execute(f"DESCRIBE {name}").fetchall()}
     with suppress(SqlglotError):
         qualified = qualify(
@@ -798,7 +795,7 @@ def _pushed_down(tree: exp.Expr, name: str, connection: duckdb.DuckDBPyConnectio
 
 
 def _conditions(scope: Scope, alias: str) -> list[exp.Expr]:
-    """What every row of the table must fulfil."""
+    """The conditions that every row of the table must meet."""
     where = scope.expression.args.get("where")
     joins = scope.expression.args.get("joins") or []
     all_of = [where and where.this, *(join.args.get("on") for join in joins if join.alias_or_name == alias)]
@@ -836,7 +833,7 @@ def _is_constant(node: exp.Expr) -> bool:
 
 
 def _output_names(tree: exp.Expr, names: Sequence[str]) -> list[str]:
-    """Athena's names of the columns: as they were written, in small letters where ``*`` gave them."""
+    """Athena's names of the columns: as written in the query, in lower case for those of ``*``."""
     selects = tree.selects if isinstance(tree, exp.Query) else [exp.null()] * len(names)
     if not any(select.is_star for select in selects):
         named = (select.output_name if isinstance(select, exp.Alias | exp.Column) else "" for select in selects)
@@ -880,7 +877,7 @@ class TrinoEngine:
         if parameters:
             quoted = sql.replace("'", "''")
             sql = f"EXECUTE IMMEDIATE '{quoted}' USING {', '.join(parameters)}"
-        # values as Trino writes them: Python's types have fewer digits and years
+        # values as texts: Python's types have fewer digits and years
         session: _Json = {"schema": database, "timezone": "UTC", "legacy_primitive_types": True}
         with trino.dbapi.connect(**self._address, **session) as connection:
             cursor = connection.cursor()
@@ -922,7 +919,7 @@ def _trino_text(value: Any, kind: str) -> str | None:
 
 @contextmanager
 def _interrupting(interrupt: Callable[[], object], cancelled: threading.Event) -> Iterator[None]:
-    """Interrupt what the body does once ``cancelled`` is set, again and again until it has ended."""
+    """While the block runs, call ``interrupt`` once ``cancelled`` is set, and repeat it until the block ends."""
     ended = threading.Event()
 
     def watch() -> None:

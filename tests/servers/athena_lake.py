@@ -1,4 +1,4 @@
-"""The stand-in for Athena over a lake: DuckDB reads the files at the location of each table, as Athena would."""
+"""Engines for the stand-in for Athena: DuckDB reads the files at the location of each table, as Athena does."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ PARTITIONS = {"auditlog": ("dt", "source"), "auditlog_quarantine": ("dt",)}
 
 
 def engine_over(settings: QuerySettings, locations: Mapping[str, str]) -> DuckDBEngine:
-    """An engine whose tables show the files at these locations, each with Athena's hidden column ``"$path"``."""
+    """An engine whose tables read the files at these locations, with Athena's hidden column ``"$path"``."""
 
     def connect() -> duckdb.DuckDBPyConnection:
         connection = open_connection(settings, open_store(settings.lake_url))
@@ -43,13 +43,13 @@ def locations_in(glue: Any, database: str) -> dict[str, str]:
 
 
 class GlueEngine:
-    """Looks into Glue for each query, as Athena does."""
+    """Reads the locations of the tables from Glue for each query, as Athena does."""
 
     def __init__(self, glue: Any, settings: QuerySettings) -> None:
         self._glue = glue
         self._settings = settings
 
     def run(self, sql: str, parameters: Sequence[str], database: str | None, cancelled: threading.Event) -> Answer:
-        # the quarantine is left out, which has no file where nothing is wrong
+        # not the quarantine, which may have no file
         locations = {"auditlog": locations_in(self._glue, self._settings.database)["auditlog"]}
         return engine_over(self._settings, locations).run(sql, parameters, database, cancelled)

@@ -1,4 +1,4 @@
-"""Debian's Chromium for tests, driven through Playwright, and the pictures that it takes on the way."""
+"""Debian's Chromium for tests, driven by Playwright, and its screenshots."""
 
 import importlib.util
 import os
@@ -16,18 +16,18 @@ from tests.support.waiting import HANGS_SECONDS
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-#: Of the window, and so of every picture.
+#: The size of the window, and so of every screenshot.
 SIZE: Final = (1400, 900)
 
-#: Playwright's own browsers cannot be had from a package registry; Debian's can.
+#: Playwright's own browsers are not in any package registry; Debian's is.
 _NAMES: Final = ("chromium", "chromium-browser")
 _ARGUMENTS: Final = ("--no-sandbox", "--disable-gpu", "--disable-quic")
 
 
 def require_chromium() -> str:
-    """Its program. Skip the test where a part is missing. CI must have them all, as with Trino."""
+    """The path of its program. Skips the test where a part is missing; CI must have all parts."""
     program = next(filter(None, map(shutil.which, _NAMES)), None)
-    missing = [] if program else ["there is no Chromium on the PATH: run 'make chromium', as root"]
+    missing = [] if program else ["Chromium is not on the PATH: run 'make chromium', as root"]
     if importlib.util.find_spec("playwright") is None:
         missing.append("the Python package playwright is not installed")
     if program is None or missing:
@@ -37,8 +37,8 @@ def require_chromium() -> str:
 
 @contextmanager
 def browser_page(program: str) -> Iterator["Page"]:
-    """An empty page in a browser that knows nothing of an earlier one."""
-    from playwright.sync_api import sync_playwright  # not above: a user may do without, see require_chromium
+    """An empty page of a new browser, without the state of an earlier one."""
+    from playwright.sync_api import sync_playwright  # imported late: it may be missing, see require_chromium
 
     width, height = SIZE
     with sync_playwright() as playwright:
@@ -53,7 +53,7 @@ def browser_page(program: str) -> Iterator["Page"]:
 
 @contextmanager
 def pictured(page: "Page", name: str) -> Iterator[None]:
-    """Keeps a picture of how the page looks at the end, be it good or not."""
+    """Takes a screenshot of the page at the end of the block, also when it fails."""
     folder = artifacts_folder()
     folder.mkdir(parents=True, exist_ok=True)
     good, bad = folder / f"{name}.png", folder / f"{name}-failed.png"
@@ -73,11 +73,11 @@ def is_published() -> bool:
 
 
 def publish(name: str, as_name: str) -> None:
-    """Makes the picture one of the documents', if that is wanted."""
+    """Copies the screenshot into the docs, if :func:`is_published`."""
     if is_published():
         shutil.copyfile(artifacts_folder() / f"{name}.png", REPOSITORY / "docs" / "images" / as_name)
 
 
 def artifacts_folder() -> Path:
-    """Where pictures and logs are kept: ``AUDIT_TEST_ARTIFACTS``, or a folder that git ignores."""
+    """The folder of screenshots and logs: ``AUDIT_TEST_ARTIFACTS``, or one that git ignores."""
     return Path(os.environ.get("AUDIT_TEST_ARTIFACTS") or REPOSITORY / ".artifacts" / "ui")

@@ -1,8 +1,12 @@
 """EventBridge's PutEvents for tests: a server on this machine that an unchanged boto3 client takes for EventBridge.
 
-It keeps to what PutEvents promises: JSON 1.1, 1 to 10 entries, less than 1 MB by the documented counting, an outcome
-for each entry in a request that may succeed in part, an ``id`` of the bus's own for every copy of an event. What it
-accepts it delivers to its targets as the envelope that EventBridge makes, in order and once. Faults are asked for.
+It keeps to what is documented of PutEvents: JSON 1.1, 1 to 10 entries, less than 1 MB by the documented count, an
+outcome per entry of a request that may succeed in part, an ``id`` of the bus's own for every copy of an event. Accepted
+events are delivered to its targets, as EventBridge's envelopes, in order and once. Tests configure its faults. Sources:
+
+- https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html and its model in botocore: limits;
+- https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEventsResultEntry.html : codes of entries;
+- https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html : sizes, ids, partial success.
 """
 
 import json
@@ -15,44 +19,44 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from tests.servers.aws_clients import REGION
 from tests.servers.json_http import JsonService, Refused, Reset
 
-__all__ = ["ACCOUNT", "REGION", "EventBus", "Fault"]
+__all__ = ["ACCOUNT", "EventBus", "Fault"]
 
 ACCOUNT: Final = "123456789012"
-REGION: Final = "us-east-1"
 MAX_ENTRIES: Final = 10
 MAX_BYTES: Final = 1_048_576
 _TIME_BYTES: Final = 14
 _REQUIRED: Final = ("Source", "DetailType", "Detail")
 
 _Json = dict[str, Any]
-#: Gets each event that the bus accepts, as the text that EventBridge hands to a target of a rule.
+#: Receives each event that the bus accepts, as the text that EventBridge delivers to a target of a rule.
 Target = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens to requests, ``times`` times (None: always), where ``only`` says so of the request's entries."""
+    """What happens to ``times`` requests (None: to all), of those for whose entries ``only`` is true."""
 
     times: int | None = 1
-    #: (HTTP status, code) of the answer to the whole request.
+    #: (HTTP status, code) of an error of the whole request.
     error: tuple[int, str] | None = None
-    #: The connection is reset before anything is taken.
+    #: The connection is reset before any entry is accepted.
     reset: bool = False
-    #: The entries are taken, and the connection is reset before the answer.
+    #: The entries are accepted, and the connection is reset before the response.
     lost_answer: bool = False
-    #: Code of the entries that fail, and which they are: by default, all of the request.
+    #: The code of the entries that fail, and which these are: by default all.
     entry_code: str | None = None
     entries: Callable[[_Json], bool] = lambda entry: True
-    #: Seconds until the answer.
+    #: Seconds before the response.
     latency: float = 0.0
     only: Callable[[Sequence[_Json]], bool] = lambda entries: True
 
 
 @dataclass
 class EventBus(JsonService):
-    """A bus. ``envelopes`` are the texts of what it accepted, in order; ``requests`` what it was sent, taken or not."""
+    """A bus. ``envelopes`` are the texts of accepted events, in order; ``requests`` the entries of all requests."""
 
     name: str = "audit"
     targets: list[Target] = field(default_factory=list)
@@ -66,7 +70,7 @@ class EventBus(JsonService):
         self._is_answering.set()
 
     def fail(self, *faults: Fault) -> None:
-        """From now on, in place of the faults that were asked for before; the first that fits a request hits it."""
+        """Replace all faults by these; the first one that matches a request applies."""
         with self._lock:
             self._faults = [(fault, [0]) for fault in faults]
 
@@ -91,7 +95,7 @@ class EventBus(JsonService):
 
     def answer(self, operation: str, request: _Json) -> _Json:
         if operation != "PutEvents":
-            raise Refused("UnknownOperationException", "only PutEvents is known here")
+            raise Refused("UnknownOperationException", "this stand-in only has PutEvents")
         entries = request.get("Entries")
         if not isinstance(entries, list) or not 1 <= len(entries) <= MAX_ENTRIES:
             raise Refused(
@@ -149,7 +153,7 @@ def _size(entry: _Json) -> int:
 
 
 def _is_object(detail: str) -> bool:
-    """Whether PutEvents takes the detail: an object, with whole numbers within 64 bits."""
+    """Whether PutEvents accepts the detail: an object with integers of at most 64 bits."""
     try:
         parsed = json.loads(detail, parse_int=_int64, parse_constant=_no_constant)
     except ValueError:

@@ -1,7 +1,8 @@
-"""A proxy before an S3 server that makes requests fail as they do in reality.
+"""A proxy before an S3 server that makes requests fail as S3's do.
 
-It forwards what is signed as it is, the Host header too, so that signatures hold. (microburst, which does this for
-botocore, signs anew, encodes an encoded query a second time on the way, and drops Content-Length, which obstore needs.)
+Errors have the form of https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html . Signed requests are
+forwarded unchanged, with their Host header, so that signatures stay valid. (microburst signs them again, encodes an
+encoded query a second time, and drops Content-Length, which obstore needs.)
 """
 
 import http.client
@@ -24,30 +25,30 @@ class Rule:
 
     operation: str
     probability: float = 1.0
-    #: How often at most.
+    #: At most so often.
     times: int | None = None
-    #: (status, code) of S3's answer instead of the real one.
+    #: (status, code) of an error instead of the response.
     error: tuple[int, str] | None = None
-    #: The server has done what was asked before the error is sent.
+    #: The error is sent after the server has executed the request.
     after: bool = False
     #: The connection is reset before anything reaches the server.
     reset: bool = False
-    #: The server does what was asked, then the connection is reset without an answer.
+    #: The server executes the request, then the connection is reset without a response.
     lost_answer: bool = False
-    #: The connection is reset after this share of the answer's body, where the request succeeded.
+    #: The connection is reset after this share of the response's body, where the request succeeded.
     cut: float | None = None
-    #: Seconds, at least and at most, before the request goes on.
+    #: Minimum and maximum seconds before the request is forwarded.
     latency: tuple[float, float] | None = None
 
 
 @dataclass
 class FaultProxy:
-    """A running proxy; ``fired`` are the rules that hit a request since the last :meth:`faults`."""
+    """A running proxy; ``fired`` are the rules that applied to requests since the last :meth:`faults`."""
 
     endpoint: str
     fired: list[Rule] = field(default_factory=list)
     _rules: list[Rule] = field(default_factory=list)
-    #: Of this seed, nothing with a chance of a half happens nine times in a row.
+    #: With this seed, no event of probability 1/2 happens nine times in a row.
     _chances: random.Random = field(default_factory=lambda: random.Random(0))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -62,7 +63,7 @@ class FaultProxy:
                 self._rules = []
 
     def begin(self, *rules: Rule) -> None:
-        """More rules, until the end of :meth:`faults`."""
+        """Add rules, until the end of :meth:`faults`."""
         with self._lock:
             self._rules += rules
 
@@ -113,7 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
     wbufsize = -1
 
     def handle_expect_100(self) -> bool:
-        """At once: boto3 waits a second for it."""
+        """Flushed at once: boto3 waits a second for it."""
         goes_on = super().handle_expect_100()
         self.wfile.flush()
         return goes_on

@@ -1,11 +1,15 @@
 """Firehose for tests and development: a server on this machine that an unchanged boto3 client takes for Firehose.
 
-It keeps to what Firehose does with a stream to S3: records are taken one by one or in batches, buffered by time and
-size, joined (with a delimiter only where one is set), compressed, and written under a prefix that is evaluated by the
-arrival of the oldest record. What S3 does not take is sent again until it does. As with the real one, a record may be
-delivered twice, an object may come late, and a request may succeed in part: faults are asked for.
+It keeps to what is documented of a stream to S3: records are accepted one by one or in batches, buffered by time and
+size, joined (with a delimiter only where one is set), compressed, and written under a prefix that is evaluated at the
+arrival of the oldest record; writes that fail are retried. As in Firehose, a record may be delivered twice, an object
+may be late, and a request may succeed in part: tests configure these faults. Unlike Firehose, it loses its buffer when
+it is killed. Sources:
 
-What is in a buffer is in memory only: killed, this server loses it, where Firehose would not.
+- https://docs.aws.amazon.com/firehose/latest/dev/limits.html : limits;
+- https://docs.aws.amazon.com/firehose/latest/dev/s3-prefixes.html : prefixes;
+- https://docs.aws.amazon.com/firehose/latest/dev/basic-deliver.html : buffering, names of objects, retries;
+- https://docs.aws.amazon.com/firehose/latest/APIReference/ and its model in botocore: operations, processors, errors.
 """
 
 import base64
@@ -30,7 +34,6 @@ from tests.servers.json_http import JsonService, Refused, Reset
 
 __all__ = ["DeliveryStream", "Destination", "Faults", "FirehoseServer", "evaluate_prefix"]
 
-#: https://docs.aws.amazon.com/firehose/latest/dev/limits.html
 MAX_RECORDS: Final = 500
 MAX_RECORD_BYTES: Final = 1_024_000
 MAX_REQUEST_BYTES: Final = 4 << 20
@@ -44,16 +47,15 @@ _Json = dict[str, Any]
 # Prefixes ----------------------------------------------------------------------------------------------------------
 
 _EXPRESSION: Final = re.compile(r"!\{([^:}]*):([^}]*)\}")
-#: Those of Java's DateTimeFormatter that people put into prefixes.
+#: The patterns of Java's DateTimeFormatter that are used in prefixes.
 _JAVA_TIMES: Final = {"yyyy": "%Y", "YYYY": "%G", "MM": "%m", "dd": "%d", "HH": "%H", "mm": "%M", "ss": "%S"}
 _JAVA_LETTERS: Final = re.compile(r"'([^']*)'|([A-Za-z])\2*")
 
 
 def evaluate_prefix(prefix: str, moment: datetime, *, error_type: str | None = None) -> str:
-    """The prefix of an object whose oldest record arrived then (UTC).
+    """The prefix of an object whose oldest record arrived at ``moment`` (UTC).
 
-    https://docs.aws.amazon.com/firehose/latest/dev/s3-prefixes.html . ``ValueError`` for what Firehose refuses, or for
-    a pattern of time that is not known here.
+    ``ValueError`` for what Firehose refuses, and for a pattern of time that this stand-in does not support.
     """
 
     def value_of(found: re.Match[str]) -> str:
@@ -64,7 +66,7 @@ def evaluate_prefix(prefix: str, moment: datetime, *, error_type: str | None = N
             return "".join(random.SystemRandom().choices(string.ascii_letters + string.digits, k=11))
         if namespace == "firehose" and value == "error-output-type" and error_type is not None:
             return error_type
-        raise ValueError(f"!{{{namespace}:{value}}} is no expression of an S3 prefix")
+        raise ValueError(f"!{{{namespace}:{value}}} is not an expression of an S3 prefix")
 
     evaluated = _EXPRESSION.sub(value_of, prefix)
     return evaluated if "!{timestamp:" in prefix else f"{evaluated}{moment:%Y/%m/%d/%H}/"
@@ -75,7 +77,7 @@ def _formatted(pattern: str, moment: datetime) -> str:
         if found[1] is not None:
             return found[1] or "'"
         if found[0] not in _JAVA_TIMES:
-            raise ValueError(f"{found[0]} of !{{timestamp:{pattern}}} is not known here")
+            raise ValueError(f"{found[0]} of !{{timestamp:{pattern}}} is not supported here")
         return moment.strftime(_JAVA_TIMES[found[0]])
 
     return _JAVA_LETTERS.sub(value_of, pattern)
@@ -86,7 +88,7 @@ def _formatted(pattern: str, moment: datetime) -> str:
 
 @dataclass(frozen=True)
 class Destination:
-    """The part of an ``ExtendedS3DestinationConfiguration`` that is known here."""
+    """The supported part of an ``ExtendedS3DestinationConfiguration``."""
 
     bucket: str
     prefix: str = ""
@@ -98,14 +100,14 @@ class Destination:
 
     @classmethod
     def of(cls, configuration: Mapping[str, Any]) -> Self:
-        """From the API or a CloudFormation template: both have the same names. ``ValueError`` for what is wrong."""
+        """From the API or a CloudFormation template, which use the same names. ``ValueError`` for invalid values."""
         hints = configuration.get("BufferingHints", {})
         seconds, megabytes = hints.get("IntervalInSeconds", 300), hints.get("SizeInMBs", 5)
         if not 0 <= seconds <= 900 or not 1 <= megabytes <= 128:
             raise ValueError("BufferingHints: IntervalInSeconds is 0 to 900, SizeInMBs 1 to 128")
         compression = configuration.get("CompressionFormat", "UNCOMPRESSED")
         if compression not in ("UNCOMPRESSED", "GZIP"):
-            raise ValueError(f"CompressionFormat {compression} is not known here")
+            raise ValueError(f"CompressionFormat {compression} is not supported here")
         prefix, error_prefix = configuration.get("Prefix", ""), configuration.get("ErrorOutputPrefix", "")
         evaluate_prefix(prefix, datetime.now(UTC))
         evaluate_prefix(error_prefix, datetime.now(UTC), error_type="processing-failed")
@@ -128,20 +130,20 @@ def _delimiter_of(processing: Mapping[str, Any]) -> bytes:
     delimiter = b""
     for processor in processing.get("Processors", []):
         if processor["Type"] != "AppendDelimiterToRecord":
-            raise ValueError(f"processor {processor['Type']} is not known here")
-        parameters = {one["ParameterName"]: one["ParameterValue"] for one in processor.get("Parameters", [])}
+            raise ValueError(f"processor {processor['Type']} is not supported here")
+        parameters = {each["ParameterName"]: each["ParameterValue"] for each in processor.get("Parameters", [])}
         delimiter = parameters.get("Delimiter", "\\n").encode().decode("unicode_escape").encode()
     return delimiter
 
 
 @dataclass(frozen=True)
 class Faults:
-    """Shares are of 1, drawn anew each time.
+    """The probability of each fault.
 
-    ``failed_records``: a record of a batch is not taken, and the answer says so. ``lost_answers``: the records are
-    taken, and the connection is reset. ``errors``: nothing is taken, ServiceUnavailableException. ``duplicates``: a
-    record is buffered twice. ``repeated_objects``: an object is written once more, under another name.
-    ``late_objects``: an object is written ``late_seconds`` later than it would be.
+    ``failed_records``: a record of a batch is not accepted, which the response reports. ``lost_answers``: the records
+    are accepted, and the connection is reset. ``errors``: no record is accepted, ServiceUnavailableException.
+    ``duplicates``: a record is buffered twice. ``repeated_objects``: an object is written again, under another name.
+    ``late_objects``: an object is written ``late_seconds`` late.
     """
 
     failed_records: float = 0
@@ -166,7 +168,7 @@ class _Object:
 
 
 class DeliveryStream:
-    """Buffers records and writes them. ``clock`` gives the time of arrival, in seconds since 1970."""
+    """Buffers records and writes them. ``clock`` returns the time of arrival, in seconds since 1970."""
 
     def __init__(
         self,
@@ -201,7 +203,7 @@ class DeliveryStream:
 
     @property
     def is_empty(self) -> bool:
-        """Whether all that was put is written."""
+        """Whether every record is written."""
         with self._lock:
             return not self._buffer and not self._waiting and not self._is_writing
 
@@ -211,7 +213,7 @@ class DeliveryStream:
                 self._append(record + self.destination.delimiter)
 
     def put_event(self, envelope: str) -> None:
-        """As a target of a rule."""
+        """Deliver an event of a bus, as the target of a rule."""
         record = envelope.encode()
         if len(record) > MAX_RECORD_BYTES:
             self.dead_letters.append(envelope)
@@ -219,7 +221,7 @@ class DeliveryStream:
             self.put(record)
 
     def stop(self) -> None:
-        """Write what is there, buffers that are not full too, and end."""
+        """Write the buffer, full or not, and end."""
         with self._lock:
             self._close_buffer()
             for waiting in self._waiting:
@@ -229,7 +231,7 @@ class DeliveryStream:
         self._thread.join()
 
     def hits(self, share: float) -> bool:
-        """Whether a fault of this share happens now."""
+        """Whether a fault of this probability happens now."""
         with self._lock:
             return self._hits(share)
 
@@ -282,7 +284,7 @@ class DeliveryStream:
         name = f"{self.name}-1-{oldest:%Y-%m-%d-%H-%M-%S}-{uuid.uuid4()}{extension}"
         key = evaluate_prefix(self.destination.prefix, oldest) + name
         pause = _TICK_SECONDS
-        while True:  # the real one gives up after 24 hours
+        while True:  # Firehose gives up after 24 hours
             try:
                 self._s3.put_object(Bucket=self.destination.bucket, Key=key, Body=data)
                 return
@@ -295,14 +297,14 @@ class DeliveryStream:
 
 
 class FirehoseServer(JsonService):
-    """Streams behind the API of Firehose. ``s3`` is a boto3 client to write with."""
+    """Streams behind the API of Firehose. ``s3`` is the boto3 client that writes objects."""
 
     def __init__(self, s3: Any, *, port: int = 0) -> None:
         self.streams: dict[str, DeliveryStream] = {}
         self._s3, self.port = s3, port
 
     def stop(self) -> None:
-        """Write what is buffered, and end."""
+        """Write all buffers, and end."""
         super().stop()
         for stream in self.streams.values():
             stream.stop()
@@ -326,7 +328,7 @@ class FirehoseServer(JsonService):
             "PutRecordBatch": self._put_record_batch,
         }
         if operation not in handlers:
-            raise Refused("UnknownOperationException", f"{operation} is not known here")
+            raise Refused("UnknownOperationException", f"{operation} is not supported here")
         return handlers[operation](request)
 
     def _create(self, request: _Json) -> _Json:
@@ -374,7 +376,7 @@ class FirehoseServer(JsonService):
                 stream.put(record)
                 answers.append({"RecordId": uuid.uuid4().hex})
         self._lose_answer_by_chance(stream)
-        failed = sum("ErrorCode" in one for one in answers)
+        failed = sum("ErrorCode" in answer for answer in answers)
         return {"FailedPutCount": failed, "Encrypted": False, "RequestResponses": answers}
 
     def _stream(self, request: _Json) -> DeliveryStream:

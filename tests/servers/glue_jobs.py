@@ -1,11 +1,14 @@
 """A small Glue and CloudWatch Logs for tests: a server on this machine that an unchanged boto3 client takes for both.
 
-It has one job. A run of it is the job's script as a process of its own, with the job's default arguments under those of
-StartJobRun, and with the log groups that Glue writes. What can go wrong is asked for: states that a run goes through
-instead of running (``play``), and answers that an operation gives (``fail``).
+It has one job. A run of it is the job's script in a process of its own, with the arguments of StartJobRun over the
+job's default arguments, and with the log groups that Glue writes. Tests configure states that a run goes through
+instead of running (``play``), and faults of operations (``fail``). Sources:
+
+- https://docs.aws.amazon.com/glue/latest/dg/aws-glue-api-jobs-runs.html : runs, states, errors;
+- https://docs.aws.amazon.com/glue/latest/dg/aws-glue-programming-etl-glue-arguments.html : arguments of a run;
+- https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html : logs.
 """
 
-import json
 import os
 import signal
 import subprocess
@@ -14,14 +17,13 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 
-from tests.servers.s3 import AWS_VARIABLES
+from tests.servers.aws_clients import AWS_VARIABLES
+from tests.servers.json_http import JsonService, Refused, Reset
 from tests.support.paths import REPOSITORY
 
 JOB: Final = "audit-logs-pipeline"
@@ -30,19 +32,13 @@ GROUP: Final = "/aws-glue/jobs"
 
 _Json = dict[str, Any]
 _ENDED: Final = ("SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT", "ERROR", "EXPIRED")
-#: As Glue sets its own up, before the script.
+#: Glue sets its own up before the script.
 _SPARK: Final = "--master local[2] --conf spark.ui.enabled=false --conf spark.driver.host=127.0.0.1"
-
-
-class Refused(Exception):  # noqa: N818
-    def __init__(self, code: str, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.code, self.status = code, status
 
 
 @dataclass
 class Run:
-    """``states`` are those still to be gone through, one a look; a run with a process goes by that."""
+    """A run. ``states`` are those to come, one per GetJobRun; after them, the state is that of the process, if any."""
 
     id: str
     request: _Json
@@ -69,8 +65,8 @@ class Run:
 
 
 @dataclass
-class GlueJobs:
-    """``folder`` gets the logs; ``defaults`` are the job's arguments. ``runs`` are all there were, oldest first."""
+class GlueJobs(JsonService):
+    """``folder`` gets the logs; ``defaults`` are the job's arguments. ``runs`` are all runs so far, oldest first."""
 
     folder: Path
     script: Path = SCRIPT
@@ -80,43 +76,37 @@ class GlueJobs:
     max_concurrent_runs: int = 4
     page: int = 200
     runs: list[Run] = field(default_factory=list)
-    asked: Counter[str] = field(default_factory=Counter)
+    requests: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self._lock = threading.RLock()
         self._played: list[str] = []
         self._faults: dict[str, list[Refused | str]] = {}
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"jobs": self}))
-        self._server.daemon_threads = True
 
-    @contextmanager
-    def serving(self) -> Iterator["GlueJobs"]:
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-        try:
-            yield self
-        finally:
-            self._server.shutdown()
-            self._server.server_close()
-            for run in self.runs:
-                if run.process is not None and run.process.poll() is None:
-                    os.killpg(run.process.pid, signal.SIGKILL)
-                    run.process.wait()
+    def stop(self) -> None:
+        super().stop()
+        for run in self.runs:
+            if run.process is not None and run.process.poll() is None:
+                os.killpg(run.process.pid, signal.SIGKILL)
+                run.process.wait()
 
     def environment(self) -> dict[str, str]:
-        """The variables that let the AWS SDKs find it."""
-        endpoint = f"http://127.0.0.1:{self._server.server_address[1]}"
-        return AWS_VARIABLES | {"AWS_ENDPOINT_URL_GLUE": endpoint, "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS": endpoint}
+        """The environment in which the AWS SDKs find it."""
+        return AWS_VARIABLES | {
+            "AWS_ENDPOINT_URL_GLUE": self.endpoint,
+            "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS": self.endpoint,
+        }
 
     def play(self, *states: str) -> None:
-        """The next runs start no process: they go through these states, one a look, and stay in the last."""
+        """The next runs start no process: each GetJobRun moves them to the next of these states, up to the last."""
         self._played = list(states)
 
-    def fail(self, operation: str, *how: Refused | str, times: int = 1) -> None:
-        """The next answers of an operation: an error, ``reset`` (before it), or ``lost`` (after it)."""
-        self._faults.setdefault(operation, []).extend(how * times)
+    def fail(self, operation: str, *faults: Refused | str, times: int = 1) -> None:
+        """Faults of the next requests: an error, ``reset`` (before the operation), or ``lost`` (after it)."""
+        self._faults.setdefault(operation, []).extend(faults * times)
 
     def begin(self, arguments: Mapping[str, str], *states: str) -> Run:
-        """A run of somebody else's; without states, with a process."""
+        """A run that another client starts; without states, with a process."""
         self.play(*states)
         run_id = self.start_job_run({"JobName": JOB, "Arguments": dict(arguments)})["JobRunId"]
         self.play()
@@ -124,6 +114,29 @@ class GlueJobs:
 
     def log(self, run: Run, name: str) -> Path:
         return self.folder / f"{run.id}.{name}"
+
+    def answer(self, operation: str, request: _Json) -> _Json:
+        with self._lock:
+            self.requests[operation] += 1
+            faults = self._faults.get(operation, [])
+            fault = faults.pop(0) if faults else None
+            if isinstance(fault, Refused):
+                raise fault
+            if fault == "reset":
+                raise Reset
+            operations = {
+                "StartJobRun": self.start_job_run,
+                "GetJobRun": self.get_job_run,
+                "GetJobRuns": self.get_job_runs,
+                "BatchStopJobRun": self.batch_stop_job_run,
+                "GetLogEvents": self.get_log_events,
+            }
+            if operation not in operations:
+                raise Refused("UnknownOperationException", operation)
+            response = operations[operation](request)
+            if fault == "lost":
+                raise Reset
+            return response
 
     # The operations
 
@@ -183,34 +196,11 @@ class GlueJobs:
         events = [{"timestamp": 0, "message": line + "\n", "ingestionTime": 0} for line in lines[first:last]]
         return {"events": events, "nextForwardToken": f"f/{last}", "nextBackwardToken": f"b/{first}"}
 
-    # Their parts
-
-    def answer(self, operation: str, request: _Json) -> tuple[_Json, bool]:
-        """The answer, and whether it gets lost."""
-        with self._lock:
-            self.asked[operation] += 1
-            faults = self._faults.get(operation, [])
-            fault = faults.pop(0) if faults else None
-            if isinstance(fault, Refused):
-                raise fault
-            if fault == "reset":
-                return {}, True
-            handle = {
-                "StartJobRun": self.start_job_run,
-                "GetJobRun": self.get_job_run,
-                "GetJobRuns": self.get_job_runs,
-                "BatchStopJobRun": self.batch_stop_job_run,
-                "GetLogEvents": self.get_log_events,
-            }
-            if operation not in handle:
-                raise Refused("UnknownOperationException", operation)
-            return handle[operation](request), fault == "lost"
-
     def _launch(self, run: Run) -> "subprocess.Popen[bytes]":
-        given = {**self.defaults, **run.arguments}
-        arguments = [text for pair in given.items() for text in pair]
+        merged = {**self.defaults, **run.arguments}
+        arguments = [text for pair in merged.items() for text in pair]
         of_glue = ["--JOB_NAME", JOB, "--JOB_RUN_ID", run.id, "--JOB_ID", "j_1", "--TempDir", "s3://temporary/"]
-        conf = f"--conf {given['--conf']}" if "--conf" in given else ""
+        conf = f"--conf {merged['--conf']}" if "--conf" in merged else ""
         kept = {name: text for name, text in os.environ.items() if not name.startswith(("AUDIT_", "DAGSTER_"))}
         environment = (
             kept
@@ -259,29 +249,3 @@ class GlueJobs:
 def _check_job(request: _Json) -> None:
     if request["JobName"] != JOB:
         raise Refused("EntityNotFoundException", f"Job {request['JobName']} not found")
-
-
-class _Handler(BaseHTTPRequestHandler):
-    jobs: GlueJobs
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        operation = self.headers["X-Amz-Target"].rpartition(".")[2]
-        try:
-            answer, is_lost = self.jobs.answer(operation, request)
-            status = 200
-        except Refused as error:
-            answer, is_lost, status = {"__type": error.code, "message": str(error)}, False, error.status
-        if is_lost:
-            self.close_connection = True
-            return
-        body = json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/x-amz-json-1.1")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass

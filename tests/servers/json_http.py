@@ -1,4 +1,7 @@
-"""What the stand-ins for AWS's services share: JSON over HTTP on this machine, as unchanged boto3 clients speak it."""
+"""The protocol of the stand-ins for AWS's services: JSON 1.1 over HTTP, as unchanged boto3 clients speak it.
+
+The protocol is specified in https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html .
+"""
 
 import json
 import socket
@@ -9,11 +12,13 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar, Self
 
+from tests.servers.processes import HOST
+
 __all__ = ["JsonService", "Refused", "Reset"]
 
 
 class Refused(Exception):  # noqa: N818
-    """An error that the service answers with; ``members`` are of the answer besides."""
+    """An error of the service; ``members`` are further members of the response."""
 
     def __init__(self, code: str, message: str, status: int = 400, **members: str) -> None:
         super().__init__(message)
@@ -23,14 +28,14 @@ class Refused(Exception):  # noqa: N818
 
 
 class Reset(Exception):  # noqa: N818
-    """The connection is reset, and the client gets no answer."""
+    """The connection is reset without a response."""
 
 
 class JsonService:
-    """A server for as long as it is entered, or from ``start`` to ``stop``. ``answer`` is the service itself."""
+    """A server that runs from ``start`` to ``stop``, or as a context manager. ``answer`` is the service itself."""
 
     port: int = 0
-    #: What its errors name their text.
+    #: The member of an error with its text.
     message_member: ClassVar[str] = "message"
     _server: "_Server"
 
@@ -39,7 +44,7 @@ class JsonService:
         raise NotImplementedError
 
     def start(self) -> Self:
-        self._server = _Server(("127.0.0.1", self.port), _Handler)
+        self._server = _Server((HOST, self.port), _Handler)
         self._server.service = self
         self.port = self._server.server_port  # where a later start listens too
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
@@ -57,7 +62,7 @@ class JsonService:
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{HOST}:{self.port}"
 
 
 class _Server(ThreadingHTTPServer):
@@ -67,7 +72,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    #: Head and body in one piece: in two, the second waits 40 ms for the first one's acknowledgement.
+    #: Buffered, so that head and body are one packet: a second one would wait 40 ms for the first one's ACK.
     wbufsize = -1
     server: _Server
 
@@ -77,8 +82,8 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             self._answer(200, self.server.service.answer(operation, request))
         except Refused as refusal:
-            told = {"__type": refusal.code, self.server.service.message_member: str(refusal)}
-            self._answer(refusal.status, told | refusal.members)
+            error = {"__type": refusal.code, self.server.service.message_member: str(refusal)}
+            self._answer(refusal.status, error | refusal.members)
         except Reset:
             # with RST instead of FIN
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

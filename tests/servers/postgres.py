@@ -1,7 +1,6 @@
 """A real PostgreSQL for tests, on this machine: the programs of ``pgserver`` from PyPI.
 
-They are started without its Python part, which adds a user to the machine when root starts it, and listens on a socket
-in a folder only.
+Its Python part is not used: it adds a user to the machine when root starts it, and listens on a Unix socket only.
 """
 
 import importlib.util
@@ -11,9 +10,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,19 +19,17 @@ from typing import Any, Final
 import psycopg2
 import pytest
 
-from tests.servers.glue_catalog import free_port
+from tests.servers.processes import HOST, free_port, server_process, wait_until_ready
 
-HOST: Final = "127.0.0.1"
 USER: Final = "dagster"
-#: With all that an URL could take for something else.
+#: With every character that is special in a URL.
 PASSWORD: Final = "p@ss/w:rd%41#?&"
-_START_SECONDS: Final = 60
 _STOP_SECONDS: Final = 30
 
 
 @dataclass(frozen=True)
 class PostgresServer:
-    """A running server that asks for a password."""
+    """A running server that requires a password."""
 
     port: int
 
@@ -60,24 +56,24 @@ class PostgresServer:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    """One for all tests that ask for it."""
+    """One server for all tests."""
     require_postgres()
     with postgres_server() as running:
         yield running
 
 
 def require_postgres() -> None:
-    """Skip the test where there is none (no wheel for this machine). CI must have it."""
+    """Skip the test where it is not installed (no wheel for this platform). CI must have it."""
     if importlib.util.find_spec("pgserver") is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("there is no PostgreSQL: pip install pgserver")
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("PostgreSQL is not installed: pip install pgserver")
 
 
 @contextmanager
 def postgres_server() -> Iterator[PostgresServer]:
     """PostgreSQL, ready to connect to, in a temporary folder.
 
-    It refuses to run as root: then it runs as nobody, who may not enter pytest's folders, nor maybe those of the
-    virtual environment. Hence a folder of its own, with a copy of the programs.
+    It refuses to run as root: then it runs as nobody, who has no access to pytest's folders, nor perhaps to those of
+    the virtual environment. Hence a folder of its own, with a copy of the programs.
     """
     user = "nobody" if os.geteuid() == 0 else None
     folder = Path(tempfile.mkdtemp(prefix="postgres-"))
@@ -90,14 +86,16 @@ def postgres_server() -> Iterator[PostgresServer]:
         port = free_port()
         with _running(programs, folder, port, user) as process:
             server = PostgresServer(port)
-            _wait_until_it_answers(server, process, folder / "log")
+            wait_until_ready(
+                process, folder / "log", lambda: server.connect("postgres").close(), psycopg2.OperationalError
+            )
             yield server
     finally:
         shutil.rmtree(folder)
 
 
 def _copy_programs(folder: Path) -> Path:
-    """They find their files and libraries beside them."""
+    """The programs, with the files and libraries that they find beside themselves."""
     spec = importlib.util.find_spec("pgserver")
     assert spec is not None
     assert spec.origin is not None
@@ -135,35 +133,18 @@ def _running(programs: Path, folder: Path, port: int, user: str | None) -> Itera
         "listen_addresses": HOST,
         "port": port,
         "unix_socket_directories": "",
-        "fsync": "off",  # what it holds need not outlive this machine
+        "fsync": "off",  # its data need not survive a crash of the machine
     }
     options = [f"--{name}={value}" for name, value in settings.items()]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [programs / "postgres", "-D", folder / "data", *options],
-            cwd=folder,
-            env=_environment(),
-            user=user,
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        yield process
-    finally:
-        process.send_signal(signal.SIGINT)  # killed, it would leave its children and shared memory behind
-        process.wait(_STOP_SECONDS)
+    command = [programs / "postgres", "-D", folder / "data", *options]
+    with server_process(command, folder / "log", env=_environment(), user=user) as process:
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGINT)  # if killed, it leaves shared memory behind
+            process.wait(_STOP_SECONDS)
 
 
 def _environment() -> Mapping[str, str]:
-    """Without the variables by which a user of PostgreSQL says where another one is."""
+    """This environment without the variables that would point to another PostgreSQL."""
     return {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-
-
-def _wait_until_it_answers(server: PostgresServer, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while True:
-        assert process.poll() is None, log.read_text()[-2000:]
-        with suppress(psycopg2.OperationalError), closing(server.connect("postgres")):
-            return
-        assert time.monotonic() < deadline, "the server takes no connections"
-        time.sleep(0.1)

@@ -4,29 +4,18 @@ import json
 import random
 import shutil
 import socket
-import subprocess
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-ACCESS_KEY: Final = "test"
-SECRET_KEY: Final = "testtest"
-#: What the AWS SDKs need besides the address of a server.
-AWS_VARIABLES: Final = {
-    "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-    "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-    "AWS_REGION": "us-east-1",
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_EC2_METADATA_DISABLED": "true",
-}
+from tests.servers.aws_clients import ACCESS_KEY, AWS_VARIABLES, SECRET_KEY, aws_client
+from tests.servers.processes import HOST, server_process, wait_until_ready
+
 _IDENTITY: Final = {
     "name": "t",
     "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
@@ -36,13 +25,13 @@ _IDENTITY: Final = {
 
 @dataclass(frozen=True)
 class S3Server:
-    """A running server; ``client`` is boto3's."""
+    """A running server and its boto3 client."""
 
     endpoint: str
     client: Any
 
     def environment(self, endpoint: str | None = None) -> dict[str, str]:
-        """The variables that let the AWS SDKs find it."""
+        """The environment in which the AWS SDKs find it."""
         return AWS_VARIABLES | {"AWS_ENDPOINT_URL": endpoint or self.endpoint}
 
     def upload(self, bucket: str, prefix: str, objects: Mapping[str, bytes]) -> None:
@@ -61,7 +50,7 @@ class S3Server:
 
 @contextmanager
 def s3_server(folder: Path) -> Iterator[S3Server]:
-    """SeaweedFS, ready to write to. What is in the folder from an earlier time is there again."""
+    """SeaweedFS, ready to write to, with the objects that an earlier server left in the folder."""
     config = folder / "s3.json"
     config.write_text(json.dumps({"identities": [_IDENTITY]}))
     (data := folder / "data").mkdir(exist_ok=True)
@@ -70,8 +59,8 @@ def s3_server(folder: Path) -> Iterator[S3Server]:
         _program("weed"),
         "server",
         f"-dir={data}",
-        "-ip=127.0.0.1",
-        "-ip.bind=127.0.0.1",
+        f"-ip={HOST}",
+        f"-ip.bind={HOST}",
         f"-master.port={master}",
         f"-volume.port={volume}",
         "-filer",
@@ -85,43 +74,19 @@ def s3_server(folder: Path) -> Iterator[S3Server]:
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",  # its default is one port for all servers of the machine
     ]
-    endpoint = f"http://127.0.0.1:{s3}"
-    with _running(command, folder / "weed.log") as process:
-        client = boto3.client(
-            "s3",
-            endpoint_url=endpoint,
-            aws_access_key_id=ACCESS_KEY,
-            aws_secret_access_key=SECRET_KEY,
-            region_name="us-east-1",
-            config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1}, connect_timeout=5),
-        )
-        _wait_until_writable(client, process, folder / "weed.log")
+    endpoint = f"http://{HOST}:{s3}"
+    log = folder / "weed.log"
+    with server_process(command, log) as process:
+        client = aws_client("s3", endpoint, attempts=2)
+        # its port accepts connections long before writes work
+        wait_until_ready(process, log, lambda: _write_object(client), BotoCoreError, ClientError)
         yield S3Server(endpoint, client)
 
 
-def _wait_until_writable(client: Any, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    """Its port answers long before writes work."""
-    deadline = time.monotonic() + 60
-    while True:
-        assert process.poll() is None, log.read_text()[-2000:]
-        with suppress(BotoCoreError, ClientError):
-            client.create_bucket(Bucket="ready")
-        with suppress(BotoCoreError, ClientError):
-            client.put_object(Bucket="ready", Key="ready", Body=b"1")
-            return
-        assert time.monotonic() < deadline, "the server takes no objects"
-        time.sleep(0.2)
-
-
-@contextmanager
-def _running(command: Sequence[str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=log.parent, stdout=output, stderr=output)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+def _write_object(client: Any) -> None:
+    with suppress(BotoCoreError, ClientError):
+        client.create_bucket(Bucket="ready")
+    client.put_object(Bucket="ready", Key="ready", Body=b"1")
 
 
 def _program(name: str) -> str:
@@ -135,7 +100,7 @@ def _free_ports(count: int) -> list[int]:
     """Ports that are free; SeaweedFS also listens 10,000 above each of its ports."""
     ports: list[int] = []
     while len(ports) < count:
-        port = random.SystemRandom().randrange(20_000, 32_000)  # hypothesis seeds the other one
+        port = random.SystemRandom().randrange(20_000, 32_000)  # hypothesis seeds the default generator
         if port not in ports and _is_free(port) and _is_free(port + 10_000):
             ports.append(port)
     return ports
@@ -144,7 +109,7 @@ def _free_ports(count: int) -> list[int]:
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((HOST, port))
         except OSError:
             return False
         return True

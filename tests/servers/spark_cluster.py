@@ -1,7 +1,7 @@
 """A standalone Spark cluster on this machine: a master, and two workers on loopback addresses of their own.
 
-So Spark takes them for two machines, and starts a second attempt of a slow task on the other one, as it never does on
-the one that has the first.
+Spark takes these for two machines, and starts a speculative attempt of a slow task on the other one; it never does on
+the machine of the first.
 """
 
 import os
@@ -16,7 +16,7 @@ from typing import Any, Final
 import pyspark
 
 from audit_pipeline.engines.spark.session import find_java_home
-from tests.servers.glue_catalog import free_port
+from tests.servers.processes import free_port
 
 __all__ = ["HOSTS", "spark_cluster"]
 
@@ -61,8 +61,8 @@ def _daemon(log: Path, name: str, *arguments: Any) -> Iterator[None]:
             process.terminate()
 
 
-def _wait_for(said: str, log: Path) -> None:
+def _wait_for(message: str, log: Path) -> None:
     deadline = time.monotonic() + _START_SECONDS
-    while said not in log.read_text():
+    while message not in log.read_text():
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""The stand-in for Athena keeps to Athena's rules, and unchanged clients read through it what DuckDB reads itself."""
+"""The stand-in for Athena keeps to Athena's rules, and unchanged clients read through it the rows that DuckDB reads."""
 
 import json
 import os
@@ -30,7 +30,7 @@ DATABASE = "audit_logs_db"
 BUCKET = "athena-results"
 Rows = list[tuple[Any, ...]]
 
-#: A million million rows to look at: days, unless it is stopped.
+#: A million million rows: it takes days unless it is stopped.
 ENDLESS = (
     "SELECT count(*) FROM UNNEST(sequence(1, 10000)) AS a(x) CROSS JOIN UNNEST(sequence(1, 10000)) AS b(y) "
     "CROSS JOIN UNNEST(sequence(1, 10000)) AS c(z) WHERE x * y * z % 7 = 3"
@@ -48,7 +48,7 @@ def memory() -> duckdb.DuckDBPyConnection:
 
 
 class Recorder:
-    """An engine that only notes what it was given."""
+    """An engine that only records its statements."""
 
     def __init__(self) -> None:
         self.given: list[tuple[str, Sequence[str], str | None]] = []
@@ -68,7 +68,7 @@ def start(server: AthenaServer, sql: str, *parameters: str, **more: Any) -> str:
     given = {"QueryExecutionContext": {"Database": DATABASE}} | more
     if parameters:
         given["ExecutionParameters"] = list(parameters)
-    # it would look at lengths itself, and what the server says is the question
+    # without boto3's own validation, as the server's is tested
     client = server.client(parameter_validation=False, retries={"total_max_attempts": 1})
     query_id: str = client.start_query_execution(QueryString=sql, **given)["QueryExecutionId"]
     return query_id
@@ -142,14 +142,14 @@ def test_a_query_is_queued_then_runs_then_has_succeeded(server: AthenaServer) ->
     assert pages(server, query_id) == [[["x"], ["1"]]]
 
 
-def test_a_query_can_be_made_to_take_its_time(server: AthenaServer) -> None:
+def test_a_query_can_be_slowed_down(server: AthenaServer) -> None:
     server.seconds_queued, server.seconds_running = 0.2, 0.3
     statistics = ended(server, start(server, "SELECT 1"))["Statistics"]
     assert statistics["QueryQueueTimeInMillis"] >= 200
     assert statistics["EngineExecutionTimeInMillis"] >= 300
 
 
-def test_a_failure_has_its_reason_and_says_whose_it_is(server: AthenaServer) -> None:
+def test_a_failure_has_its_reason_and_its_category(server: AthenaServer) -> None:
     query_id = start(server, "SELECT nothing FROM numbers")
     status = ended(server, query_id)["Status"]
     assert status["State"] == "FAILED"
@@ -162,7 +162,7 @@ def test_a_failure_has_its_reason_and_says_whose_it_is(server: AthenaServer) -> 
     )
 
 
-def test_a_failure_can_be_ordered(server: AthenaServer) -> None:
+def test_a_failure_can_be_configured(server: AthenaServer) -> None:
     server.fail_next("Query exhausted resources at this scale factor", category=1, error=0, retryable=True)
     first, second = (ended(server, start(server, "SELECT 1"))["Status"] for _ in range(2))
     assert first["StateChangeReason"] == "Query exhausted resources at this scale factor"
@@ -269,15 +269,15 @@ def test_a_semicolon_may_end_a_statement_and_stand_in_a_text(server: AthenaServe
     "sql", ["CREATE TABLE x AS SELECT 1", "ALTER TABLE a.b ADD COLUMNS (`x` string)", "INSERT INTO x VALUES (1)"]
 )
 def test_the_fast_engine_says_that_it_only_reads(server: AthenaServer, sql: str) -> None:
-    assert reason(server, sql).startswith("NOT_SUPPORTED: this stand-in for Athena answers SELECT only, not ")
+    assert reason(server, sql).startswith("NOT_SUPPORTED: this stand-in for Athena runs SELECT only, not ")
 
 
 def test_work_groups_say_where_results_go() -> None:
     groups = {"open": WorkGroup(), "set": WorkGroup("s3://set/a"), "firm": WorkGroup("s3://firm/b/", enforced=True)}
     with AthenaServer(Recorder(), work_groups=groups) as server:
 
-        def location(group: str, asked: str | None) -> str:
-            given = {"WorkGroup": group} | ({"ResultConfiguration": {"OutputLocation": asked}} if asked else {})
+        def location(group: str, requested: str | None) -> str:
+            given = {"WorkGroup": group} | ({"ResultConfiguration": {"OutputLocation": requested}} if requested else {})
             query_id = start(server, "SELECT 1", **given)
             return str(ended(server, query_id)["ResultConfiguration"]["OutputLocation"]).replace(query_id, "ID")
 
@@ -424,7 +424,7 @@ def test_a_result_without_rows_still_has_its_header(server: AthenaServer) -> Non
     assert pages(server, query_id) == [[["n"]]]
 
 
-def test_null_is_told_from_the_empty_text(server: AthenaServer) -> None:
+def test_null_is_not_the_empty_text(server: AthenaServer) -> None:
     query_id = start(server, "SELECT NULL AS a, '' AS b, 'NULL' AS c")
     ended(server, query_id)
     [_, row] = server.client().get_query_results(QueryExecutionId=query_id)["ResultSet"]["Rows"]
@@ -571,7 +571,7 @@ def test_tables_are_in_their_database(server: AthenaServer, sql: str, database: 
     assert ended(server, query_id)["Status"]["StateChangeReason"].startswith(says)
 
 
-def test_the_fast_engine_refuses_what_it_would_answer_otherwise_than_athena(server: AthenaServer) -> None:
+def test_the_fast_engine_refuses_what_differs_from_athena(server: AthenaServer) -> None:
     assert reason(server, "SELECT ROW(1, 2) < ROW(2, 1)").startswith("NOT_SUPPORTED")
 
 
@@ -767,14 +767,14 @@ def test_trino_gives_the_same_types_and_texts(over_trino: AthenaServer) -> None:
 
 
 @pytest.mark.slow
-def test_trino_counts_parameters_and_knows_them_from_texts(over_trino: AthenaServer) -> None:
+def test_trino_counts_parameters_and_not_question_marks_in_texts(over_trino: AthenaServer) -> None:
     assert rows_of(over_trino, "SELECT '?' AS a, ? AS b -- ?\n", "'O''Brien'") == [["?", "O'Brien"]]
     assert "Incorrect number of parameters: expected 1 but found 2" in reason(over_trino, "SELECT ?", "1", "2")
     assert "Incorrect number of parameters: expected 1 but found 0" in reason(over_trino, "SELECT ?")
 
 
 @pytest.mark.slow
-def test_trino_is_told_to_stop(over_trino: AthenaServer, trino: TrinoServer) -> None:
+def test_a_query_of_trino_is_stopped(over_trino: AthenaServer, trino: TrinoServer) -> None:
     query_id = start(over_trino, ENDLESS)
     states = f"SELECT state, error_code FROM system.runtime.queries WHERE query = '{ENDLESS}'"
     while trino.rows(states) != [["RUNNING", None]]:

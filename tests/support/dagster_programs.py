@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from tests.servers.glue_catalog import HOST, free_port
+from tests.servers.processes import HOST, free_port
 from tests.support.dagster_harness import Deployment, subprocess_environment
 from tests.support.paths import REPOSITORY, SUPPORT
 from tests.support.waiting import wait_until

@@ -5,27 +5,18 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 
 from audit_pipeline.producer import AuditEvent, Backoff, Entity, EntityChange, EventBridge
-from tests.servers.event_bus import REGION, EventBus
-from tests.servers.s3 import ACCESS_KEY, SECRET_KEY
+from tests.servers.aws_clients import aws_client
+from tests.servers.event_bus import EventBus
 
 #: Short waits: the tests are about what is retried, not about when.
 QUICK = Backoff(first=0.002, longest=0.02)
 
 
-def client(service: str, endpoint: str, *, secret: str = SECRET_KEY, **options: Any) -> Any:
-    return boto3.client(
-        service,  # type: ignore[call-overload]
-        endpoint_url=endpoint,
-        region_name=REGION,
-        aws_access_key_id=ACCESS_KEY,
-        aws_secret_access_key=secret,
-        config=Config(retries={"total_max_attempts": 1}, read_timeout=5, s3={"addressing_style": "path"}, **options),
-    )
+def client(service: str, endpoint: str, **options: Any) -> Any:
+    return aws_client(service, endpoint, read_timeout=5, **options)
 
 
 def bridge(bus: EventBus) -> EventBridge:

@@ -1,6 +1,6 @@
-"""Grammars of Hive and Trino that are not sqlglot's: dt-sql-parser's, run by Node.js.
+"""Grammars of Hive and Trino other than sqlglot's: those of dt-sql-parser, run by Node.js.
 
-Athena takes DDL in Hive's grammar and queries in Trino's. ``make grammar`` brings them in.
+Athena parses DDL with Hive's grammar and queries with Trino's. ``make grammar`` installs them.
 """
 
 import json
@@ -17,7 +17,7 @@ FOLDER = REPOSITORY / "tests" / "grammars"
 
 
 def problems(sql: str, grammar: Literal["hive", "trino"]) -> list[str]:
-    """What the grammar finds wrong. The test is skipped where the grammar is missing, but never in CI."""
+    """The errors that the grammar reports. The test is skipped where the grammar is missing, but never in CI."""
     missing = "Node.js ('node') is not installed" if not shutil.which("node") else "dt-sql-parser is not installed"
     if not shutil.which("node") or not (FOLDER / "node_modules" / "dt-sql-parser").is_dir():
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{missing}: run 'make grammar'")

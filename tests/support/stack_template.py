@@ -1,4 +1,4 @@
-"""A CloudFormation template as a deployment with given parameters sees it: conditions decided, functions worked out.
+"""A CloudFormation template as deployed with given parameters: conditions and functions are evaluated.
 
 A reference to a resource becomes its logical name, ``Key.Arn`` an attribute of it.
 """
@@ -63,17 +63,17 @@ class Statement:
 
 
 class Deployed:
-    """The template with its parameters' defaults, and others where given."""
+    """The template with the given parameters, and the defaults of the others."""
 
     def __init__(self, path: Path, **parameters: str) -> None:
         self._template = load_template(path)
         defaults = {name: given.get("Default") for name, given in self._template["Parameters"].items()}
         self._values: dict[str, Any] = {**_PSEUDO, **defaults, **parameters}
         wanted = {name: each for name, each in self._template["Resources"].items() if self._holds(each)}
-        self.resources: dict[str, dict[str, Any]] = {name: self._work_out(each) for name, each in wanted.items()}
+        self.resources: dict[str, dict[str, Any]] = {name: self._evaluate(each) for name, each in wanted.items()}
         outputs = self._template["Outputs"]
         self.outputs: dict[str, str] = {
-            name: self._work_out(each["Value"]) for name, each in outputs.items() if self._holds(each)
+            name: self._evaluate(each["Value"]) for name, each in outputs.items() if self._holds(each)
         }
 
     def properties(self, name: str) -> dict[str, Any]:
@@ -85,7 +85,7 @@ class Deployed:
         return {name: each["Properties"] for name, each in self.resources.items() if each["Type"] == kind}
 
     def statements(self) -> Iterator[Statement]:
-        """Every statement of every policy, wherever in a resource it stands."""
+        """Every statement of every policy, anywhere in a resource."""
         for name, each in self.resources.items():
             for document in _policies_in(each["Properties"]):
                 for statement in document["Statement"]:
@@ -99,19 +99,19 @@ class Deployed:
         if function == "Fn::Not":
             return not self._is_true(arguments[0])
         assert function == "Fn::Equals", function
-        left, right = map(self._work_out, arguments)
+        left, right = map(self._evaluate, arguments)
         return bool(left == right)
 
-    def _work_out(self, value: Any) -> Any:
+    def _evaluate(self, value: Any) -> Any:
         if isinstance(value, list):
-            return [found for each in value if (found := self._work_out(each)) is not _NO_VALUE]
+            return [found for each in value if (found := self._evaluate(each)) is not _NO_VALUE]
         if not isinstance(value, dict):
             return value
         if len(value) == 1:
             ((function, argument),) = value.items()
             if function == "Ref" or function.startswith("Fn::"):
                 return self._call(function, argument)
-        return {key: found for key, each in value.items() if (found := self._work_out(each)) is not _NO_VALUE}
+        return {key: found for key, each in value.items() if (found := self._evaluate(each)) is not _NO_VALUE}
 
     def _call(self, function: str, argument: Any) -> Any:
         match function:
@@ -124,13 +124,13 @@ class Deployed:
                 return text.replace("${!", "${")
             case "Fn::If":
                 condition, yes, no = argument
-                return self._work_out(yes if self._is_true(self._template["Conditions"][condition]) else no)
-        raise AssertionError(f"{function} is not known here")
+                return self._evaluate(yes if self._is_true(self._template["Conditions"][condition]) else no)
+        raise AssertionError(f"{function} is not supported here")
 
     def _reference(self, name: str) -> Any:
         if name == "AWS::NoValue":
             return _NO_VALUE
-        assert name in self._values or name.split(".")[0] in self._template["Resources"], f"nothing is called {name}"
+        assert name in self._values or name.split(".")[0] in self._template["Resources"], f"{name} is not defined"
         return self._values.get(name, name)
 
 

@@ -28,7 +28,8 @@ from audit_pipeline.settings import Settings
 from audit_pipeline.store.changes import fingerprint
 from audit_pipeline.store.manifest import Manifest, read_manifest
 from audit_pipeline.store.objects import open_store
-from tests.servers.glue_jobs import GROUP, JOB, SCRIPT, GlueJobs, Refused
+from tests.servers.glue_jobs import GROUP, JOB, SCRIPT, GlueJobs
+from tests.servers.json_http import Refused
 from tests.support.dagster_harness import Deployment, failure_text
 from tests.support.lake import DAY1, Lake, event, key, zipped
 
@@ -54,7 +55,7 @@ THROTTLED = Refused("ThrottlingException", "Rate exceeded")
 @pytest.fixture
 def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GlueJobs]:
     (tmp_path / "glue").mkdir()
-    with GlueJobs(tmp_path / "glue").serving() as jobs:
+    with GlueJobs(tmp_path / "glue") as jobs:
         for name, value in jobs.environment().items():
             monkeypatch.setenv(name, value)
         yield jobs
@@ -140,7 +141,7 @@ def test_every_way_to_end_without_success_is_told_with_its_reason(jobs: GlueJobs
     assert str(error.value) == (
         f"Glue job {JOB}: run {jobs.runs[0].id} of partition 2026-05-01 ended {state}: Out of memory. It has no log."
     )
-    assert not jobs.asked["BatchStopJobRun"]
+    assert not jobs.requests["BatchStopJobRun"]
 
 
 def test_a_failure_shows_the_end_of_both_logs(jobs: GlueJobs, lake: Lake) -> None:
@@ -242,7 +243,7 @@ def test_a_run_that_is_being_stopped_is_waited_for_and_not_adopted(jobs: GlueJob
     commit(lake, "ours")
     stopping = jobs.begin(job_request(lake, "earlier").arguments(), "STOPPING")
     jobs.play("RUNNING", "SUCCEEDED")
-    soon(lambda: setattr(stopping, "states", ["STOPPED"]), lambda: jobs.asked["GetJobRuns"] >= 2)
+    soon(lambda: setattr(stopping, "states", ["STOPPED"]), lambda: jobs.requests["GetJobRuns"] >= 2)
     assert run(lake).run_id == "ours"
     assert states(jobs) == ["STOPPED", "SUCCEEDED"], "the second began when the first was over"
 
@@ -274,7 +275,7 @@ def test_a_start_waits_until_there_is_room(jobs: GlueJobs, lake: Lake) -> None:
     jobs.max_concurrent_runs = 1
     other = jobs.begin({"--PARTITION": "2026-05-02"}, "RUNNING")
     jobs.play("RUNNING", "SUCCEEDED")
-    soon(lambda: setattr(other, "states", ["SUCCEEDED"]), lambda: jobs.asked["StartJobRun"] >= 2)
+    soon(lambda: setattr(other, "states", ["SUCCEEDED"]), lambda: jobs.requests["StartJobRun"] >= 2)
     assert run(lake).run_id == "ours"
 
 
@@ -295,7 +296,7 @@ def test_a_job_that_does_not_exist_is_one_line(jobs: GlueJobs, lake: Lake) -> No
 
 def test_an_interrupt_stops_the_job_run_and_goes_on(jobs: GlueJobs, lake: Lake) -> None:
     jobs.play("RUNNING")
-    soon(_thread.interrupt_main, lambda: jobs.asked["GetJobRun"] >= 2)
+    soon(_thread.interrupt_main, lambda: jobs.requests["GetJobRun"] >= 2)
     with pytest.raises(KeyboardInterrupt):
         run(lake)
     assert states(jobs) == ["STOPPED"]
@@ -319,7 +320,7 @@ def test_an_interrupt_before_the_start_is_answered_stops_what_was_started(
 
 def test_an_interrupt_leaves_an_adopted_run_alone(jobs: GlueJobs, lake: Lake, logged: pytest.LogCaptureFixture) -> None:
     jobs.begin(job_request(lake, "other").arguments(), "RUNNING")
-    soon(_thread.interrupt_main, lambda: jobs.asked["GetJobRun"] >= 2)
+    soon(_thread.interrupt_main, lambda: jobs.requests["GetJobRun"] >= 2)
     with pytest.raises(KeyboardInterrupt):
         run(lake)
     assert states(jobs) == ["RUNNING"]
@@ -332,7 +333,7 @@ def test_an_interrupt_goes_on_though_glue_refuses_to_stop_the_run(
     jobs.play("RUNNING")
     refusal = {"Errors": [{"JobRunId": "x", "ErrorDetail": {"ErrorCode": "E", "ErrorMessage": "not now"}}]}
     monkeypatch.setattr(jobs, "batch_stop_job_run", lambda request: refusal)
-    soon(_thread.interrupt_main, lambda: jobs.asked["GetJobRun"] >= 2)
+    soon(_thread.interrupt_main, lambda: jobs.requests["GetJobRun"] >= 2)
     with pytest.raises(KeyboardInterrupt):
         run(lake)
     assert f"Glue job {JOB}: run {jobs.runs[0].id} was not stopped: not now" in logged.messages

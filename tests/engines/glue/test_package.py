@@ -56,7 +56,7 @@ def test_the_script_runs_on_what_the_list_names_and_pyspark_alone(
     jobs = GlueJobs(tmp_path / "glue", python=python, variables={"PYTHONPATH": str(of_glue)})
     lake.write(key(DAY1), zipped(event("a") + event("b")))
     settings = Settings(raw_url=str(lake.raw), lake_url=str(lake.path), start_date=lake.first, workers=1)
-    with jobs.serving():
+    with jobs:
         for name, value in jobs.environment().items():
             monkeypatch.setenv(name, value)
         engine = GlueEngine(JOB, poll_seconds=0.5)
