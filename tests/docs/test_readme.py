@@ -10,8 +10,8 @@ import pytest
 from audit_pipeline.cli.sandbox import Sandbox, environment
 from audit_pipeline.engines import run_partition
 from audit_pipeline.settings import load_settings
+from tests.servers.aws_clients import AWS_VARIABLES
 from tests.servers.event_bus import EventBus
-from tests.servers.s3 import AWS_VARIABLES
 from tests.support.cli_harness import Commands
 from tests.support.paths import REPOSITORY
 
