@@ -18,6 +18,7 @@ from audit_pipeline.catalog.athena import Athena, athena_of, price_of
 from audit_pipeline.errors import QueryCancelledError, QueryError, SettingsError
 from audit_pipeline.settings import QuerySettings
 from tests.servers.athena import DATABASE, Answer, AthenaServer, Column, DuckDBEngine, Engine, WorkGroup
+from tests.support.waiting import HANGS_SECONDS, wait_until
 
 SQL = "SELECT * FROM numbers WHERE n < ? AND t <> ? ORDER BY n"
 ROWS = 2500
@@ -72,9 +73,7 @@ def when_polled(server: AthenaServer, act: Callable[[], object]) -> None:
     """Act once the client has polled its query."""
 
     def wait() -> None:
-        deadline = time.monotonic() + 30
-        while "GetQueryExecution" not in server.operations() and time.monotonic() < deadline:
-            time.sleep(0.02)
+        wait_until(lambda: "GetQueryExecution" in server.operations(), "a poll")
         act()
 
     threading.Thread(target=wait, daemon=True).start()
@@ -361,5 +360,5 @@ def test_one_client_serves_several_threads(server: AthenaServer) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(HANGS_SECONDS)
     assert found == {number: [{"n": number}] for number in range(8)}

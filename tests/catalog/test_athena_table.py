@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -44,6 +43,7 @@ from tests.servers.trino import CATALOG, TrinoServer
 from tests.support.dagster_harness import DAYS, Deployment, Instance, failure_text, subprocess_environment
 from tests.support.lake import DAY1, DAY2, DAY3, Lake, event, key
 from tests.support.paths import RAW_EXAMPLES, REPOSITORY
+from tests.support.waiting import HANGS_SECONDS, wait_until
 
 RAW = {p.relative_to(RAW_EXAMPLES).as_posix(): p.read_bytes() for p in RAW_EXAMPLES.rglob("*") if p.is_file()}
 BUCKET: Final = "audit-lake"
@@ -380,13 +380,12 @@ def test_an_interrupted_dagster_run_stops_its_query_in_athena(
         stderr=subprocess.STDOUT,
         text=True,
     )
-    deadline = time.monotonic() + 120
-    while "GetQueryExecution" not in server.operations():
-        assert time.monotonic() < deadline
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.05)
+    wait_until(
+        lambda: "GetQueryExecution" in server.operations() or process.poll() is not None, "the query of the first day"
+    )
+    assert process.poll() is None, process.communicate()[0]
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=HANGS_SECONDS)
     assert process.returncode == ExitCode.INTERRUPTED, output
     (query,) = server._executions
     assert server.wait_for(query) == "CANCELLED"
@@ -545,11 +544,9 @@ def when_running(trino: TrinoServer, name: str, act: Callable[[str], object]) ->
     )
 
     def wait() -> None:
-        deadline, found = time.monotonic() + 60, []
-        while not found and time.monotonic() < deadline:
-            time.sleep(0.1)
-            found = trino.rows(sql)
-        act(str(found[0][0]))
+        wait_until(lambda: trino.rows(sql), f"the query {name}")
+        ((query_id,),) = trino.rows(sql)
+        act(str(query_id))
 
     threading.Thread(target=wait, daemon=True).start()
 

@@ -14,7 +14,7 @@ import pytest
 from tests.servers.aws_clients import AWS_VARIABLES
 from tests.servers.event_bus import EventBus, Fault
 from tests.support.paths import REPOSITORY
-from tests.support.producer_harness import wait_until
+from tests.support.waiting import HANGS_SECONDS, wait_until
 
 EXAMPLES = REPOSITORY / "examples" / "producer"
 
@@ -32,7 +32,7 @@ def bus(monkeypatch: pytest.MonkeyPatch) -> Iterator[EventBus]:
 
 def run(*arguments: object) -> str:
     command = [sys.executable, *map(str, arguments)]
-    done = subprocess.run(command, cwd=EXAMPLES, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=EXAMPLES, capture_output=True, text=True, timeout=HANGS_SECONDS)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -93,6 +93,6 @@ def test_the_relay_runs_until_it_is_stopped(tmp_path: Path, bus: EventBus) -> No
     url = f"sqlite:///{tmp_path / 'shop.db'}"
     run("sqlalchemy_orders.py", url)
     process = subprocess.Popen([sys.executable, "relay.py", url], cwd=EXAMPLES, env=os.environ)
-    wait_until(lambda: len(bus.envelopes) == 3)
+    wait_until(lambda: len(bus.envelopes) == 3, "three events")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=HANGS_SECONDS) == 0

@@ -27,7 +27,8 @@ from tests.servers.event_bus import EventBus, Fault
 from tests.servers.postgres import PASSWORD, USER, PostgresServer, postgres  # noqa: F401
 from tests.servers.processes import HOST
 from tests.support.paths import REPOSITORY
-from tests.support.producer_harness import QUICK, bare_aws, bridge, numbers, order, wait_until  # noqa: F401
+from tests.support.producer_harness import QUICK, bare_aws, bridge, numbers, order  # noqa: F401 - a fixture
+from tests.support.waiting import HANGS_SECONDS, wait_until
 
 BUILDER = EventBuilder("shop")
 
@@ -135,14 +136,16 @@ def test_a_relay_without_credentials_says_what_to_set_and_parks_nothing(
     stop = threading.Event()
     running = threading.Thread(target=stuck.run, args=(stop,))
     running.start()
-    wait_until(lambda: "nothing can be sent from this process: NoCredentialsError" in caplog.text)
+    wait_until(
+        lambda: "nothing can be sent from this process: NoCredentialsError" in caplog.text, "the error in the log"
+    )
     assert len(outbox.pending(100)) == 12
     assert not outbox.parked()
     bare_aws.setenv("AWS_ACCESS_KEY_ID", "test")
     bare_aws.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    wait_until(lambda: not outbox.pending(1))
+    wait_until(lambda: not outbox.pending(1), "an empty outbox")
     stop.set()
-    running.join(10)
+    running.join(HANGS_SECONDS)
     assert sorted(numbers(bus)) == list(range(12))
 
 
@@ -155,9 +158,9 @@ def test_of_two_relays_one_works_and_the_other_takes_over(make: Callable[[], Any
     threads = [threading.Thread(target=each.run, args=(stop,)) for each in relays]
     for thread in threads:
         thread.start()
-    wait_until(lambda: len(numbers(bus)) == 200 and not outbox.pending(1))
+    wait_until(lambda: len(numbers(bus)) == 200 and not outbox.pending(1), "an empty outbox")
     outbox.add(BUILDER.build(order(0, 200)))
-    wait_until(lambda: not outbox.pending(1))
+    wait_until(lambda: not outbox.pending(1), "an empty outbox")
     stop.set()
     for thread in threads:
         thread.join()
@@ -232,9 +235,9 @@ def test_a_relay_outlives_a_database_that_is_away(
     stop = threading.Event()
     thread = threading.Thread(target=relay(outbox, bus).run, args=(stop,))
     thread.start()
-    wait_until(lambda: "could not be drained" in caplog.text)
+    wait_until(lambda: "could not be drained" in caplog.text, "the error in the log")
     (tmp_path / "away.db").replace(tmp_path / "app.db")
-    wait_until(lambda: numbers(bus) == [1])
+    wait_until(lambda: numbers(bus) == [1], "the event")
     stop.set()
     thread.join()
 
@@ -282,7 +285,7 @@ def start(code: str, database: Path, bus: EventBus) -> "subprocess.Popen[str]":
 
 def kill(process: "subprocess.Popen[str]") -> str:
     process.send_signal(signal.SIGKILL)
-    output, _ = process.communicate(timeout=10)
+    output, _ = process.communicate(timeout=HANGS_SECONDS)
     assert process.returncode == -signal.SIGKILL
     return output
 
@@ -306,7 +309,7 @@ def test_kills_of_the_application_and_of_relays_lose_nothing_and_invent_nothing(
         kill(relays[life % 2])
         relays[life % 2] = start(RELAY, database, bus)
     outbox = SqliteOutbox(database)
-    wait_until(lambda: not outbox.pending(1))
+    wait_until(lambda: not outbox.pending(1), "an empty outbox")
     for process in relays:
         kill(process)
     with sqlite3.connect(database) as connection:
@@ -326,7 +329,7 @@ def test_a_relay_killed_between_the_bus_and_the_outbox_sends_again_what_was_sent
     outbox.add(entry)
     process = start(RELAY, database, bus)
     bus.targets.append(lambda envelope: process.kill())
-    process.wait(timeout=20)
+    process.wait(timeout=HANGS_SECONDS)
     bus.targets.clear()
     assert [record.entry for record in outbox.pending(10)] == [entry]
     time.sleep(0.5)  # its lease

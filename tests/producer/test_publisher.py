@@ -42,8 +42,8 @@ from tests.support.producer_harness import (
     client,
     numbers,
     order,
-    wait_until,
 )
+from tests.support.waiting import HANGS_SECONDS, wait_until
 
 #: Nothing goes wrong with a request.
 NO_FAULT = Fault()
@@ -135,7 +135,7 @@ def test_what_failed_is_not_overtaken_by_its_entitys_next_but_by_others(bus: Eve
         for number in range(20):
             shop.publish(order(number + 100, number))
             shop.publish(order(7, 701 + number))
-        wait_until(lambda: len(numbers(bus)) == 20)
+        wait_until(lambda: len(numbers(bus)) == 20, "the events of the other orders")
         assert not numbers(bus, "7")
         bus.fail()
     assert numbers(bus, "7") == list(range(700, 721))
@@ -174,7 +174,7 @@ def test_a_bus_that_was_not_there_yet_gets_everything_in_the_end(bus: EventBus) 
         with pytest.raises(TimeoutError):
             receipt.result(0)
         bus.start()
-        shop.flush(60)
+        shop.flush(HANGS_SECONDS)
     assert numbers(bus) == [1]
 
 
@@ -193,7 +193,7 @@ def test_a_storm_of_faults_loses_nothing_and_keeps_the_order_of_each_entity(bus:
             thread.start()
         for thread in threads:
             thread.join()
-        shop.flush(60)
+        shop.flush(HANGS_SECONDS)
         bus.fail()
     for thread in range(4):
         for entity in range(5):
@@ -221,7 +221,7 @@ def test_a_transport_that_returns_nonsense_or_raises_loses_nothing() -> None:
         def reset(self) -> None: ...
 
     with AuditPublisher("shop", Odd(), backoff=QUICK) as shop:
-        assert shop.publish(order(1, 1)).result(60) == "1"
+        assert shop.publish(order(1, 1)).result(HANGS_SECONDS) == "1"
 
 
 def test_the_waits_grow_differ_and_have_a_limit() -> None:
@@ -237,7 +237,7 @@ def test_a_bus_that_fails_gets_no_more_requests_for_more_events(bus: EventBus) -
     shop = publisher(bus, backoff=Backoff(first=0.2, longest=0.4), close_seconds=0)
     for number in range(200):
         shop.publish(order(number, number))
-    wait_until(lambda: bool(bus.requests))
+    wait_until(lambda: bus.requests, "a request")
     time.sleep(1)
     assert len(bus.requests) < 20
     with pytest.raises(DeliveryError, match="200 audit events were not delivered"):
@@ -300,7 +300,7 @@ def test_credentials_that_are_refused_are_an_error(bus: EventBus) -> None:
     shop = publisher(bus)
     receipt = shop.publish(order(1, 1))
     with pytest.raises(DeliveryError, match="AccessDeniedException"):
-        receipt.result(60)
+        receipt.result(HANGS_SECONDS)
     with pytest.raises(DeliveryError, match=receipt.event_id):
         shop.close()
 
@@ -331,7 +331,7 @@ def test_a_process_that_can_send_nothing_gets_an_error_at_once_with_what_to_set(
     shop = AuditPublisher("shop")
     receipts = [shop.publish(order(number, number)) for number in range(12)]
     with pytest.raises(DeliveryError, match=rf"12 audit events were not delivered.* {code}: .*{advice}"):
-        shop.flush(60)
+        shop.flush(HANGS_SECONDS)
     with pytest.raises(DeliveryError, match=advice):
         receipts[0].result(0)
     shop.close()
@@ -346,7 +346,7 @@ def test_an_event_refused_without_credentials_can_be_sent_again_when_they_are_th
     with AuditPublisher("shop", EventBridge(bus.name)) as shop:
         shop.publish(order(1, 1))
         with pytest.raises(DeliveryError, match="NoCredentialsError") as caught:
-            shop.flush(60)
+            shop.flush(HANGS_SECONDS)
         bare_aws.setenv("AWS_ACCESS_KEY_ID", "test")
         bare_aws.setenv("AWS_SECRET_ACCESS_KEY", "test")
         for undelivered in caught.value.undelivered:
@@ -388,7 +388,7 @@ def test_events_that_nobody_takes_fill_the_buffer_and_publish_says_so(bus: Event
         while True:
             receipt = shop.publish(order(1, 1))
             with suppress(DeliveryError):
-                receipt.result(60)
+                receipt.result(HANGS_SECONDS)
     with pytest.raises(DeliveryError):
         shop.flush()
     bus.fail()
@@ -414,7 +414,7 @@ def test_flush_waits_for_what_was_published_before_it_and_not_for_what_comes_aft
         assert numbers(bus) == [1]
         bus.fail(Fault(None, error=(500, "InternalException"), only=lambda some: 3 in put_numbers(some)))
         shop.publish(order(2, 2))
-        shop.flush(60)
+        shop.flush(HANGS_SECONDS)
         shop.publish(order(3, 3))
         bus.fail()
 
@@ -463,10 +463,10 @@ def test_close_leaves_nothing_behind_without_saying_so(bus: EventBus) -> None:
 
 def wait_for_second_attempt(bus: EventBus) -> None:
     """Then the publisher has recorded how the first ended."""
-    wait_until(lambda: len(bus.requests) >= 2)
+    wait_until(lambda: len(bus.requests) >= 2, "a second request")
 
 
-def child(code: str, bus: EventBus, close_seconds: float = 60) -> "subprocess.Popen[str]":
+def child(code: str, bus: EventBus, close_seconds: float = HANGS_SECONDS) -> "subprocess.Popen[str]":
     """A process that publishes; ``shop`` is its publisher."""
     start = (
         "import os, sys, time, threading\nfrom tests.support.producer_harness import QUICK, order\n"
@@ -492,21 +492,21 @@ def child(code: str, bus: EventBus, close_seconds: float = 60) -> "subprocess.Po
 def test_what_is_in_the_buffer_at_exit_is_sent_before_the_interpreter_ends(bus: EventBus) -> None:
     bus.fail(Fault(latency=0.5), Fault(error=(500, "InternalException")))
     process = child("for n in range(300): shop.publish(order(n, n))", bus)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=HANGS_SECONDS)
     assert process.returncode == 0, errors
     assert sorted(numbers(bus)) == list(range(300))
 
 
 def test_the_buffer_is_sent_also_when_the_program_ends_with_an_error(bus: EventBus) -> None:
     process = child("shop.publish(order(1, 1))\nraise SystemExit('no')", bus)
-    process.communicate(timeout=60)
+    process.communicate(timeout=HANGS_SECONDS)
     assert numbers(bus) == [1]
 
 
 def test_what_cannot_be_sent_at_exit_is_named(bus: EventBus) -> None:
     bus.fail(Fault(None, error=(500, "InternalException")))
     process = child("print(shop.publish(order(1, 1)).event_id)", bus, close_seconds=0.1)
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=HANGS_SECONDS)
     assert f"event {output.strip()} (orderupdated.v1 from shop) is lost at exit" in errors
 
 
@@ -528,7 +528,7 @@ def test_a_forked_child_has_a_buffer_of_its_own_and_nothing_is_sent_twice(bus: E
         "sys.exit(1 if any(codes) else 0)"
     )
     process = child(code, bus)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=HANGS_SECONDS)
     assert process.returncode == 0, errors
     expected = [*range(80), *range(100, 150), *range(200, 250)]
     assert sorted(numbers(bus)) == expected

@@ -180,10 +180,10 @@ def test_rows_with_ids_as_long_as_an_event_are_paged_as_fast_as_others(
     ids = [letter * (size // len(letter.encode())) + str(n) for n in range(3)]
     written(lake, {key(DAY1): "".join(event("", top={"id": json.dumps(i, ensure_ascii=False)}) for i in ids)}, [DAY1])
     with make_client(lake) as client:
-        started = time.monotonic()
+        started = time.process_time()
         pages = list(walk(client, everything(order="asc", limit=1)))
         assert [item.id for page in pages for item in page.items] == ids
-        assert time.monotonic() - started < 5
+        assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 4])

@@ -37,6 +37,7 @@ from sqlglot.tokens import Token, TokenType
 from tests.servers.aws_clients import AWS_VARIABLES, aws_client
 from tests.servers.json_http import JsonService, Refused
 from tests.servers.s3 import S3Server
+from tests.support.waiting import HANGS_SECONDS
 
 __all__ = [
     "Answer",
@@ -202,7 +203,7 @@ class AthenaServer(JsonService):
             self._cancel(execution)
         for execution in self._executions.values():
             assert execution.thread is not None
-            execution.thread.join(30)
+            execution.thread.join(HANGS_SECONDS)
 
     def client(self, **config: Any) -> Any:
         """A boto3 client of this server; ``config`` is botocore's."""
@@ -241,11 +242,11 @@ class AthenaServer(JsonService):
             self._held = None
             self._changed.notify_all()
 
-    def wait_for(self, query_id: str, *states: str, seconds: float = 30) -> str:
+    def wait_for(self, query_id: str, *states: str) -> str:
         """Wait until a query is in one of these states, by default in a final one."""
         execution = self._executions[query_id]
         with self._changed:
-            assert self._changed.wait_for(lambda: execution.state in (states or _FINAL_STATES), seconds), (
+            assert self._changed.wait_for(lambda: execution.state in (states or _FINAL_STATES), HANGS_SECONDS), (
                 f"{query_id} is still {execution.state}"
             )
             return execution.state

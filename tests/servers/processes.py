@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+from tests.support.waiting import HANGS_SECONDS
+
 __all__ = ["HOST", "free_port", "server_process", "wait_until_ready"]
 
 HOST: Final = "127.0.0.1"
@@ -51,10 +53,9 @@ def wait_until_ready(
     log: Path,
     attempt: Callable[[], object],
     *errors: type[Exception],
-    seconds: float = 60,
 ) -> None:
     """Repeat ``attempt`` until it raises none of ``errors``; AssertionError with the log's end if it never does."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + HANGS_SECONDS
     while True:
         assert process.poll() is None, log.read_text()[-_LOG_CHARACTERS:]
         try:

@@ -4,7 +4,7 @@ import gzip
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from tests.servers.aws_clients import aws_client
 from tests.servers.fault_proxy import Rule, fault_proxy
 from tests.servers.firehose import DeliveryStream, Destination, Faults, FirehoseServer, evaluate_prefix
 from tests.servers.s3 import S3Server, s3_server
+from tests.support.waiting import wait_until
 
 BUCKET = "raw"
 HOURS = "raw/year=!{timestamp:yyyy}/month=!{timestamp:MM}/day=!{timestamp:dd}/hour=!{timestamp:HH}/"
@@ -52,13 +53,6 @@ def configuration(folder: str, **changed: Any) -> dict[str, Any]:
 
 def objects(s3: S3Server, folder: str) -> dict[str, bytes]:
     return {key: gzip.decompress(data) for key, data in s3.objects(BUCKET, folder).items()}
-
-
-def wait_for(found: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not found():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
 
 
 def batch(*data: bytes) -> list[dict[str, bytes]]:
@@ -145,7 +139,7 @@ def test_a_buffer_is_written_when_its_time_is_over_under_the_hour_of_its_oldest_
     time.sleep(0.2)
     assert objects(s3, "time") == {}
     now[0] += 1
-    wait_for(lambda: bool(objects(s3, "time")))
+    wait_until(lambda: objects(s3, "time"), "the first object")
     stream.put(b"c")
     stream.stop()
     assert {key.rpartition("/")[0]: text for key, text in objects(s3, "time").items()} == {
@@ -220,7 +214,7 @@ def test_a_late_object_comes_after_those_that_are_younger(firehose: FirehoseServ
     for record in records:
         stream.put(record)
     stream.put(b"end")
-    wait_for(lambda: len(objects(s3, "late")) == 10)
+    wait_until(lambda: len(objects(s3, "late")) == 10, "ten objects")
     listed = s3.client.list_objects_v2(Bucket=BUCKET, Prefix="late/")["Contents"]
     written = {key.rpartition("/")[2]: text for key, text in objects(s3, "late").items()}
     by_time = sorted(listed, key=lambda entry: entry["LastModified"])

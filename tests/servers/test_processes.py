@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from tests.servers.processes import server_process
+from tests.support.waiting import wait_until
 
 
 def test_the_end_of_a_server_leaves_no_process_behind(tmp_path: Path) -> None:
@@ -15,10 +16,7 @@ def test_the_end_of_a_server_leaves_no_process_behind(tmp_path: Path) -> None:
             time.sleep(0.01)
     child = int(written)
     assert process.returncode == -signal.SIGKILL
-    deadline = time.monotonic() + 10  # it is killed already, but on a busy machine has yet to die
-    while is_running(child):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: not is_running(child), "the end of the child")  # it is killed, but may not be dead yet
 
 
 def is_running(process: int) -> bool:

@@ -41,7 +41,6 @@ JAVA_VERSION: Final = 25
 
 CATALOG: Final = "hive"
 _VECTORS: Final = "jdk.incubator.vector"
-_START_SECONDS: Final = 180
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,7 @@ def trino_server(folder: Path, s3: S3Server) -> Iterator[TrinoServer]:
         with server_process(_command(folder), log, env={"LANG": "C.UTF-8"}) as process:
             running = TrinoServer(port, glue, s3, process.pid)
             errors = (OSError, HttpError, TrinoError)
-            wait_until_ready(process, log, lambda: _run_queries(running), *errors, seconds=_START_SECONDS)
+            wait_until_ready(process, log, lambda: _run_queries(running), *errors)
             yield running
 
 

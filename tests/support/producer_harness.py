@@ -1,8 +1,6 @@
 """Clients of unchanged boto3 against the stand-in for EventBridge, and events to publish."""
 
 import os
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -38,13 +36,6 @@ def numbers(bus: EventBus, entity_id: int | str | None = None) -> list[int]:
             found.append(change["after"]["number"])
         seen.add(detail["event_id"])
     return found
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.01)
 
 
 @pytest.fixture
