@@ -48,6 +48,11 @@ def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
 _IS_ON_SPARK: Final = re.compile(r"[\[-]spark[\]-]")
 
 
+#: Fixtures that start a server: who takes one of them is slow without saying so.
+_SERVERS: Final = frozenset({"aws", "postgres", "s3", "trino"})
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long modules first: the last one of a test process would have the other one wait.
 
@@ -57,6 +62,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     seen: set[str] = set()
     chosen: list[pytest.Item] = []
     for item in items:
+        # before the choice of "make test-fast", which leaves them out
+        if _IS_ON_SPARK.search(item.nodeid) or _SERVERS & {*getattr(item, "fixturenames", ())}:
+            item.add_marker(pytest.mark.slow)
         if not (_IS_ON_SPARK.search(item.nodeid)) or item.nodeid.partition("[")[0] not in seen:
             chosen.append(item)
         if _IS_ON_SPARK.search(item.nodeid):
