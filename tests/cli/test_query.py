@@ -34,6 +34,7 @@ from tests.support import shop
 from tests.support.cli_harness import Commands
 from tests.support.example_queries import CHANGES_OF_AN_ORDER, UPDATES_BY_A_USER
 from tests.support.lake import DAY1, Lake, key, zipped
+from tests.support.waiting import HANGS_SECONDS
 
 #: Escape sequences that clear the screen and set the title, C1's CSI, a right-to-left override, and rich's markup.
 HOSTILE = "\x1b[2J\x1b]0;owned\x07\x9b31m\u202e[red]x[/red]"
@@ -67,7 +68,7 @@ class Cli(Commands):
         os.close(terminal)
         shown = b"".join(iter(lambda: _read(master), b""))
         os.close(master)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=HANGS_SECONDS)
         assert process.returncode == code, errors
         return shown.decode() + errors.decode()
 
@@ -334,7 +335,7 @@ def _of_parquet(path: Path) -> list[Row]:
 
 def test_parquet_goes_to_a_pipe_but_not_to_a_terminal(cli: Cli) -> None:
     command, env = cli.command("query", *MAY, "--limit", "2", "--format", "parquet")
-    piped = subprocess.run(command, env=env, capture_output=True, check=True, timeout=60)
+    piped = subprocess.run(command, env=env, capture_output=True, check=True, timeout=HANGS_SECONDS)
     assert pq.read_table(io.BytesIO(piped.stdout)).num_rows == 2
     assert "--output" in cli.on_a_terminal("query", *MAY, "--format", "parquet", code=2)
 
@@ -827,7 +828,7 @@ def test_ctrl_c_stops_a_query(cli: Cli) -> None:
     time.sleep(4)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    out, errors = process.communicate(timeout=20)
+    out, errors = process.communicate(timeout=HANGS_SECONDS)
     assert (process.returncode, out, errors) == (130, "", "interrupted\n")
 
 

@@ -18,6 +18,7 @@ import pytest
 
 from tests.support.crash_child import KILLED, Job, run_to_end, start
 from tests.support.lake import DAY1, DAY2, DAY3, DAY4, DAY5, Lake, Record, entity, event, key, reasons, zipped
+from tests.support.waiting import HANGS_SECONDS
 
 #: The partition that is killed.
 D = DAY3
@@ -286,7 +287,7 @@ def test_the_workers_of_a_killed_run_die_with_it_and_the_next_run_removes_what_i
         run.send_signal(signal.SIGKILL)
         run.wait()
     assert len(processes) >= 2
-    _, alive = psutil.wait_procs(processes, timeout=10)
+    _, alive = psutil.wait_procs(processes, timeout=HANGS_SECONDS)
     assert alive == []
     (root,) = scratch.iterdir()
     (left,) = root.iterdir()

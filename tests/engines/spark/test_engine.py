@@ -47,6 +47,7 @@ from tests.support.dagster_harness import DAYS, Deployment
 from tests.support.event_texts import ORDERS, copied_deliveries, deliveries
 from tests.support.lake import DAY1, DAY2, DAY3, Lake, Record, event, ids, key, reasons, zipped
 from tests.support.paths import RAW_EXAMPLES, REPOSITORY
+from tests.support.waiting import HANGS_SECONDS
 
 pytestmark = pytest.mark.slow
 
@@ -341,7 +342,7 @@ def test_a_run_that_is_cancelled_from_dagster_stops_its_tasks_and_holds_nothing(
     # the first is the one that the others are forked from
     tasks = wait_for(lambda: python_workers(process.pid)[1:], process)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=HANGS_SECONDS)
     assert process.returncode == ExitCode.INTERRUPTED, output
     assert output.decode().endswith("interrupted\n")
     wait_for(lambda: not any(task.is_running() for task in tasks))
