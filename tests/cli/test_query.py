@@ -822,11 +822,28 @@ WHERE a.x * b.x * c.x = 7 AND EXISTS (SELECT 1 FROM auditlog)
 """
 
 
+SAY_WHEN_A_QUERY_BEGINS = """
+from audit_pipeline.cli import main
+from audit_pipeline.query import adhoc
+
+run = adhoc._run_in_duckdb
+
+def say_and_run(*arguments):
+    print("begins", flush=True)
+    return run(*arguments)
+
+adhoc._run_in_duckdb = say_and_run
+main()
+"""
+
+
 def test_ctrl_c_stops_a_query(cli: Cli) -> None:
-    command, env = cli.command("sql", ENDLESS)
+    (python, *_), env = cli.command()
+    command = [python, "-c", SAY_WHEN_A_QUERY_BEGINS, "sql", ENDLESS]
     process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(4)
-    assert process.poll() is None
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begins\n"
+    time.sleep(0.5)  # it is in DuckDB by then, or on its way there
     process.send_signal(signal.SIGINT)
     out, errors = process.communicate(timeout=HANGS_SECONDS)
     assert (process.returncode, out, errors) == (130, "", "interrupted\n")
