@@ -32,6 +32,7 @@ from tests.servers.glue_jobs import GROUP, JOB, SCRIPT, GlueJobs
 from tests.servers.json_http import Refused
 from tests.support.dagster_harness import Deployment, failure_text
 from tests.support.lake import DAY1, Lake, event, key, zipped
+from tests.support.waiting import HANGS_SECONDS
 
 pytestmark = pytest.mark.slow
 
@@ -100,7 +101,7 @@ def soon(action: Callable[[], object], when: Callable[[], bool]) -> None:
     """Do it in another thread as soon as that is so."""
 
     def wait() -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + HANGS_SECONDS
         while not when() and time.monotonic() < deadline:
             time.sleep(0.01)
         action()

@@ -361,7 +361,7 @@ def python_workers(pid: int) -> list[psutil.Process]:
 
 
 def wait_for(condition: Callable[[], Any], process: "subprocess.Popen[bytes] | None" = None) -> Any:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + HANGS_SECONDS
     while not (met := condition()):
         assert time.monotonic() < deadline
         assert process is None or process.poll() is None, process.communicate()[0]
