@@ -1,6 +1,7 @@
 """Every page, file and heading that the documents point to is there, and every page is reached from the README."""
 
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -69,3 +70,12 @@ def test_every_page_that_a_file_of_the_repository_names_is_there() -> None:
         if "node_modules" not in file.parts:
             for page in re.findall(r"docs/[\w./-]+\.md", file.read_text(encoding="utf-8")):
                 assert (REPOSITORY / page).is_file(), f"{file.relative_to(REPOSITORY)} names {page}"
+
+
+def test_every_extra_that_a_page_installs_is_the_projects() -> None:
+    extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "optional-dependencies"
+    ]
+    for page in PAGES:
+        for names in re.findall(r"(?:audit-pipeline|\.)\[([\w,]+)\]", page.read_text(encoding="utf-8")):
+            assert set(names.split(",")) <= extras.keys(), f"{named(page)}: {names}"
