@@ -29,6 +29,8 @@ _EPILOG: Final = "\n".join(
     [
         "Settings come from AUDIT_* environment variables or a .env file: AUDIT_RAW_URL, AUDIT_LAKE_URL and "
         "AUDIT_START_DATE are needed; query, history and sql need only AUDIT_LAKE_URL, cost and demo none.\n",
+        "With --json, a command writes JSON Lines to stdout, one object a line, and nothing else there: progress and "
+        "notes go to stderr.\n",
         "Exit codes:",
         *(f"  {code.value:<3}  {meaning}" for code, meaning in MEANINGS.items()),
     ]
@@ -59,9 +61,7 @@ class _Group(TyperGroup):
             raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 
-app = typer.Typer(
-    cls=_Group, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich"
-)
+app = typer.Typer(cls=_Group, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich")
 
 
 @app.callback(epilog=_EPILOG)

@@ -5,44 +5,63 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from rich.table import Table
 from rich.text import Text
 
-from audit_pipeline.cli.output import cell, table
+from audit_pipeline.cli.output import cell
+from audit_pipeline.cli.tables import FittingTable
 
 if TYPE_CHECKING:
     from audit_pipeline.query import AuditLogItem, Difference, HistoryEntry
 
 __all__ = ["changes_table"]
 
-#: Characters of a value, and of a name, that are shown unless all is asked for.
+#: Characters of a value, and of a name, that a table shows.
 _SHORT_VALUE: Final = 45
 _SHORT_NAME: Final = 60
 
 
 def changes_table(
     title: str, entries: "Iterable[HistoryEntry]", *, full: bool = False, most_differences: int | None = None
-) -> Table:
-    """Added fields are green, removed ones red, and of changed ones the old value is red and the new one green.
+) -> FittingTable:
+    """Added fields are green, removed ones red; of a changed one, the old value is red and the new one green.
 
-    Long texts are shortened unless ``full``. ``most_differences`` is how many are shown of one row.
+    Long texts are shortened unless ``full``, and of a row's differences ``most_differences`` are shown; a block, where
+    the terminal is too narrow for a table, has all.
     """
-    shown = table("when (UTC), who and where", "what", "before → after", title=title, lines=True)
+    shown = FittingTable("when (UTC), who and where", "what", "before → after", title=title, lines=True)
     for entry in entries:
         item = entry.item
         shown.add_row(
-            _when_who_and_where(item, full),
+            Text("\n").join([_when(item), _who(item, full), _where(item, full)]),
             _what(item, entry.is_child, full),
             _changes(entry, full, most_differences),
+            fields=_fields(entry),
         )
     return shown
 
 
-def _when_who_and_where(item: "AuditLogItem", full: bool) -> Text:
-    when = item.timestamp.replace(tzinfo=None).isoformat(" ", "milliseconds")
-    who = _short(item.actor_name or "?", _SHORT_NAME, full)
+def _fields(entry: "HistoryEntry") -> list[tuple[str, Text]]:
+    item = entry.item
+    return [
+        ("when (UTC)", _when(item)),
+        ("who", _who(item, full=True)),
+        ("where", _where(item, full=True)),
+        ("what", _what(item, entry.is_child, full=True)),
+        ("before → after", _changes(entry, full=True, most=None)),
+    ]
+
+
+def _when(item: "AuditLogItem") -> Text:
+    return Text(item.timestamp.replace(tzinfo=None).isoformat(" ", "milliseconds"))
+
+
+def _who(item: "AuditLogItem", full: bool) -> Text:
     kind = _short(f" ({item.actor_type})", _SHORT_NAME, full, "dim") if item.actor_type else ""
-    return Text.assemble(when, "\n", who, kind, "\n", _short(item.source, _SHORT_NAME, full, "dim"))
+    return Text.assemble(_short(item.actor_name or "?", _SHORT_NAME, full), kind)
+
+
+def _where(item: "AuditLogItem", full: bool) -> Text:
+    return _short(item.source, _SHORT_NAME, full, "dim")
 
 
 def _what(item: "AuditLogItem", is_child: bool, full: bool) -> Text:

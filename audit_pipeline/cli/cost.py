@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from audit_pipeline.cli.options import AsJson
-from audit_pipeline.cli.output import cell, print_json, printable, stdout_console, table
+from audit_pipeline.cli.output import cell, print_json, printable, stdout_console
+from audit_pipeline.cli.tables import FittingTable
 from audit_pipeline.cost.workload import DAYS_A_MONTH, Engine, Workload
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ __all__ = ["cost", "dollars"]
 _Events = Annotated[int, typer.Option(min=1, max=10**12, help="Events published a day.")]
 _Bytes = Annotated[int, typer.Option("--bytes", min=1, max=1 << 20, help="Bytes of an event with its envelope.")]
 _Engine = Annotated[Engine, typer.Option(help="local and spark run as a Fargate task each day, glue as a Glue job.")]
-_Buffer = Annotated[int, typer.Option(min=1, max=900, help="Firehose writes after so many seconds, or 128 MB.")]
+_Buffer = Annotated[int, typer.Option(min=1, max=900, help="Seconds that Firehose buffers, up to 128 MB.")]
 _Prices = Annotated[Path | None, typer.Option("--prices", metavar="FILE", help="YAML file with prices of your own.")]
 
 
@@ -49,12 +49,12 @@ def cost(
         return
     console = stdout_console()
     title = f"a month of {events_per_day:,} events a day, {event_bytes:,} bytes each, buffered {buffer_seconds} s"
-    console.print(_bill_table(title, lines, events_per_day * DAYS_A_MONTH))
+    _bill_table(title, lines, events_per_day * DAYS_A_MONTH).print(console)
     console.print(printable(_where_prices_come_from(loaded, own=prices is not None)), soft_wrap=True)
 
 
 def dollars(amount: Decimal) -> str:
-    """Money for a person: a tenth of a cent still shows."""
+    """Money for a person, down to a tenth of a cent."""
     return f"{amount:,.3f}"
 
 
@@ -66,14 +66,14 @@ def _records(lines: "Sequence[Line]", prices: "Prices") -> Iterator[Mapping[str,
     for name, parts in TOTALS.items():
         yield {"kind": "total", "of": name, "dollars": float(total(lines, *parts))}
     for name, price in prices.by_name().items():
-        told = {"source": price.source, "as_of": price.as_of, "how": price.how}
-        yield {"kind": "price", "price": name, "rate": str(price.rate)} | told
+        origin = {"source": price.source, "as_of": price.as_of, "how": price.how}
+        yield {"kind": "price", "price": name, "rate": str(price.rate)} | origin
 
 
-def _bill_table(title: str, lines: "Sequence[Line]", events: int) -> Table:
+def _bill_table(title: str, lines: "Sequence[Line]", events: int) -> FittingTable:
     from audit_pipeline.cost.lines import TOTALS, Part, total
 
-    shown = table("line", "$ a month", "quantity", "price", "how", title=title, right=2)
+    shown = FittingTable("line", "$ a month", "quantity", "price", "how", title=title, right=2)
     for part in Part:
         shown.add_row(Text(part.value, style="bold"))
         for line in lines:

@@ -1,4 +1,4 @@
-"""What is known of each day: its manifest, its checks, and whether raw has changed since it ran."""
+"""The status of days: manifest, results of checks, and whether raw has changed since the run."""
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -31,9 +31,9 @@ _CONCURRENCY: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class DayStatus:
-    """One partition. ``manifest`` is None where it has not run; a check is None where it did not report.
+    """One partition. ``manifest`` is None if it has not run, a check's result if it was not evaluated.
 
-    ``checks`` say ``passed``, ``warns`` or ``failed``. ``prices`` are those that its cost is reckoned with.
+    ``prices`` are those that its cost is computed with.
     """
 
     partition: date
@@ -69,7 +69,7 @@ _NUMBERS: Final = ("objects", "events", "rows", "late_rows", "quarantined_record
 
 
 def numbers_of(manifest: Manifest) -> dict[str, Any]:
-    """What a run counted, in the terms of the manifest."""
+    """What a run counted, by the names of the manifest's fields."""
     values = (
         msgspec.to_builtins(manifest.objects),
         msgspec.to_builtins(manifest.events),

@@ -14,20 +14,28 @@ class Format(StrEnum):
     GLUE = "glue"
 
 
-_FORMAT = typer.Option("--format", help="ddl: statements for Athena; glue: Glue's TableInput as JSON Lines.")
+_Format = Annotated[
+    Format | None,
+    typer.Option(
+        "--format", help="ddl: statements for Athena; glue: Glue's TableInput as JSON Lines.", show_default="ddl"
+    ),
+]
+_AsJson = Annotated[bool, typer.Option("--json", help="The same as --format glue.")]
 
 
-def ddl(form: Annotated[Format, _FORMAT] = Format.DDL) -> None:
-    """Print what makes the table and its quarantine in Athena.
+def ddl(form: _Format = None, as_json: _AsJson = False) -> None:
+    """Print the definitions of the table and its quarantine in Athena.
 
-    Dagster does that by itself where AUDIT_QUERY_BACKEND=athena; this is for who keeps tables in a template, or looks
-    before it is done. Nothing is connected to.
+    With AUDIT_QUERY_BACKEND=athena, Dagster creates both itself; this is for tables that are kept in a template, or to
+    see the definitions first. It connects to nothing.
     """
+    if as_json and form is Format.DDL:
+        raise typer.BadParameter("--json contradicts --format ddl")
     from audit_pipeline.catalog import definition
     from audit_pipeline.settings import load_settings
 
     tables = definition.definitions_of(load_settings())
-    if form is Format.GLUE:
+    if as_json or form is Format.GLUE:
         for table in tables:
             print(json.dumps(definition.glue_table_input(table)))
     else:

@@ -110,19 +110,17 @@ def _show(console: Console, settings: "Settings", first: date, last: date) -> No
     from audit_pipeline.cli.days import days_between, survey
     from audit_pipeline.cli.history import last_changes
     from audit_pipeline.cli.quarantine import reasons_table
-    from audit_pipeline.cli.status import status_table
+    from audit_pipeline.cli.status import print_status
 
     days = survey(settings, days_between(first, last))
     manifests = [day.manifest for day in days if day.manifest]
     story = last_changes(settings, "Order", "500", _question_start(settings, last), last, limit=_LAST_CHANGES)
     question = "What happened to Order 500 and what belongs to it, and who did it? The last changes:"
-    for shown in (
-        status_table("What each day holds:", days),
-        reasons_table("What is in quarantine:", manifests),
-        changes_table(question, story),
-    ):
+    console.print()
+    print_status("What each day holds:", days)
+    for shown in (reasons_table("What is in quarantine:", manifests), changes_table(question, story)):
         console.print()
-        console.print(shown)
+        shown.print(console)
 
 
 def _question_start(settings: "Settings", last: date) -> date:

@@ -1,4 +1,4 @@
-"""What ``query`` and ``history`` share: their range of days, and how a filter that breaks a rule is told."""
+"""What ``query`` and ``history`` share: options, the range of days, and errors that name an option."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from audit_pipeline.cli.completion import complete_source
 from audit_pipeline.cli.options import check_order
 
 if TYPE_CHECKING:
     from audit_pipeline.settings import QuerySettings
 
-__all__ = ["OPTIONS", "Sources", "choose_range", "named_by_option"]
+__all__ = ["OPTIONS", "Full", "Sources", "choose_range", "named_by_option"]
 
-#: Days that are looked at where neither end of the range is given.
+#: Days of a query for which neither end of the range is given.
 _DEFAULT_DAYS: Final = 7
 
 #: The options by the fields of a query that they set.
@@ -39,8 +40,14 @@ OPTIONS: Final[Mapping[str, str]] = {
 }
 
 Sources = Annotated[
-    list[str] | None, typer.Option("--source", help="Only of this service; may be repeated. All if none is given.")
+    list[str] | None,
+    typer.Option(
+        "--source",
+        help="Only of this service; may be repeated. All if none is given.",
+        autocompletion=complete_source,
+    ),
 ]
+Full = Annotated[bool, typer.Option("--full", help="Show long texts complete.")]
 
 
 def choose_range(settings: "QuerySettings", first: date | None, last: date | None) -> tuple[date, date]:
@@ -64,7 +71,7 @@ def choose_range(settings: "QuerySettings", first: date | None, last: date | Non
 
 @contextmanager
 def named_by_option(names: Mapping[str, str] = OPTIONS) -> Iterator[None]:
-    """Errors of a query's fields inside the block tell the options that set these."""
+    """Errors of a query's fields inside the block name the options that set these."""
     from audit_pipeline.query.errors import InvalidQueryError
 
     try:

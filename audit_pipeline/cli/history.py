@@ -1,17 +1,18 @@
-"""``history``: what happened to one entity and to what belongs to it, in the order of time."""
+"""``history``: the changes of one entity and of its children, in the order of time."""
 
 from collections import deque
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from audit_pipeline.cli.filters import OPTIONS, Sources, choose_range, named_by_option
+from audit_pipeline.cli.filters import OPTIONS, Full, Sources, choose_range, named_by_option
 from audit_pipeline.cli.interrupts import stoppable
 from audit_pipeline.cli.options import OptionalFirst, OptionalLast
 from audit_pipeline.cli.output import print_json, printable, stdout_console
-from audit_pipeline.cli.results import Full, json_value
+from audit_pipeline.cli.results import json_value
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
     from audit_pipeline.settings import QuerySettings
 
 __all__ = ["history", "last_changes"]
+
+
+class _Format(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+
+
+_FormatOption = Annotated[
+    _Format | None, typer.Option("--format", help="How to write the changes.", show_default="table")
+]
 
 _NAMES: Final[Mapping[str, str]] = {**OPTIONS, "entity_id": "ENTITY_ID", "entity_types": "ENTITY_TYPE"}
 
@@ -31,21 +42,24 @@ def history(
     last: OptionalLast = None,
     sources: Sources = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the last changes, this many.")] = None,
-    form: Annotated[Literal["table", "json"], typer.Option("--format", help="JSON has one object a change.")] = "table",
+    form: _FormatOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json: one object a change.")] = False,
     full: Full = False,
 ) -> None:
-    """Show what happened to an entity and to what belongs to it, the earliest change first.
+    """Show the changes of an entity and of its children, the earliest first.
 
     By default in the last 7 days up to today; with only one of --from and --to, in as many days from or up to it as
-    AUDIT_QUERY_MAX_DAYS allows. Each field that differs between Before and After is shown, one that is not there as —.
-    Changes of entities whose parent it is are marked with └.
+    AUDIT_QUERY_MAX_DAYS allows. Each field that differs between Before and After is shown, a missing one as —.
+    Changes of its children are marked with └.
     """
+    if as_json and form is _Format.TABLE:
+        raise typer.BadParameter("--json contradicts --format table")
     from audit_pipeline.settings import load_query_settings
 
     settings = load_query_settings()
     first, last = choose_range(settings, first, last)
     entries = last_changes(settings, entity_type, entity_id, first, last, sources=sources or None, limit=limit)
-    if form == "json":
+    if as_json or form is _Format.JSON:
         for entry in entries:
             print_json(_as_json(entry))
         return
@@ -53,7 +67,7 @@ def history(
     if entries:
         from audit_pipeline.cli.changes import changes_table
 
-        stdout_console().print(changes_table(title, entries, full=full))
+        changes_table(title, entries, full=full).print(stdout_console())
     else:
         print(printable(f"{title}: no change"))
 

@@ -10,15 +10,15 @@ __all__ = ["AsJson", "First", "Last", "OptionalFirst", "OptionalLast", "check_or
 
 
 def parse_day(text: str | date) -> date:
-    """A date option's value; typer hands a default over as it is."""
+    """A date option's value. Typer passes a default as it is."""
     if isinstance(text, date):
         return text
     if not re.fullmatch(r"(19[7-9]|2\d\d)\d-\d\d-\d\d", text, re.ASCII):
-        raise typer.BadParameter(f"{text!r} is no date: write YYYY-MM-DD (UTC), from 1970 on")
+        raise typer.BadParameter(f"{text!r} is not a date: write YYYY-MM-DD (UTC), from 1970 on")
     try:
         return date.fromisoformat(text)
     except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is no date: {error}") from None
+        raise typer.BadParameter(f"{text!r} is not a date: {error}") from None
 
 
 def check_order(first: date, last: date) -> None:

@@ -1,4 +1,4 @@
-"""``quality``: what the quality checks say of a day."""
+"""``quality``: the results of the quality checks of a day."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from audit_pipeline.cli.exits import ExitCode
 from audit_pipeline.cli.options import AsJson, parse_day
-from audit_pipeline.cli.output import cell, print_json, printable, stdout_console, table
+from audit_pipeline.cli.output import cell, print_json, printable, stdout_console
+from audit_pipeline.cli.tables import FittingTable
 from audit_pipeline.errors import AuditPipelineError
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ _Docs = Annotated[
 def quality(day: _Day, docs: _Docs = None, as_json: AsJson = False) -> None:
     """Run the quality checks on a day that has run, and show which rows break them.
 
-    The day's table is not changed, and Dagster is not told. Your own checks come from AUDIT_QUALITY_SUITE.
+    Nothing is changed, neither the day's table nor the results in Dagster. Your own checks come from
+    AUDIT_QUALITY_SUITE.
     """
     from audit_pipeline.cli.days import open_lake
     from audit_pipeline.quality import quality_rules
@@ -43,7 +44,7 @@ def quality(day: _Day, docs: _Docs = None, as_json: AsJson = False) -> None:
     if manifest is None:
         raise AuditPipelineError(f"{day} has not run: audit-pipeline materialize --from {day} --to {day}")
     rules = quality_rules(settings)
-    # late: Great Expectations takes a second and more
+    # not above: Great Expectations takes a second to import
     from audit_pipeline.quality.examine import examine
     from audit_pipeline.quality.verdicts import verdicts_of
 
@@ -64,23 +65,23 @@ def _show(day: date, verdicts: "Mapping[str, Verdict]", *, as_json: bool) -> Non
             print_json(_record(day, name, verdict))
         return
     console = stdout_console()
-    shown = table("check", "result", "description", title=f"quality of {day}")
+    shown = FittingTable("check", "result", "description", title=f"quality of {day}")
     for name, verdict in verdicts.items():
         result = _result(verdict)
         shown.add_row(cell(name), Text(result, style=_STYLES[result]), cell(verdict.description))
-    console.print(shown)
+    shown.print(console)
     for name, verdict in verdicts.items():
         if rows := verdict.metadata.get("rows"):
-            console.print(_rows_table(name, verdict, rows))
+            _rows_table(name, verdict, rows).print(console)
         if what_to_do := verdict.metadata.get("what_to_do"):
             console.print(Text(printable(f"{name}: {what_to_do}")))
 
 
-def _rows_table(name: str, verdict: "Verdict", rows: Sequence[Mapping[str, Any]]) -> Table:
+def _rows_table(name: str, verdict: "Verdict", rows: Sequence[Mapping[str, Any]]) -> FittingTable:
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    shown = table(*columns, title=f"{name}: {len(rows):,} of {verdict.metadata['failed']:,}")
+    shown = FittingTable(*columns, title=f"{name}: {len(rows):,} of {verdict.metadata['failed']:,}")
     for row in rows:
-        # a null is told apart from an empty text
+        # NULL is shown, which distinguishes it from an empty text
         shown.add_row(*(cell("") if column not in row else _value(row[column]) for column in columns))
     return shown
 

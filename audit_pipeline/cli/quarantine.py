@@ -1,4 +1,4 @@
-"""``quarantine``: what could not become a row and why, with the text as delivered."""
+"""``quarantine``: the events that could not become rows and why, with their text as delivered."""
 
 import base64
 import itertools
@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from audit_pipeline.cli.completion import complete_reason
 from audit_pipeline.cli.options import AsJson, OptionalFirst, OptionalLast, check_order
-from audit_pipeline.cli.output import cell, count, print_json, printable, stdout_console, table
+from audit_pipeline.cli.output import cell, count, print_json, printable, stdout_console
+from audit_pipeline.cli.tables import FittingTable
 
 if TYPE_CHECKING:
     from audit_pipeline.store.manifest import Manifest
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["quarantine", "reasons_table"]
 
-#: Records and characters that are shown to a person who asks for no more.
+#: Records and characters that are shown by default.
 _DEFAULT_LIMIT: Final = 50
 _SHORT: Final = 240
 _BATCH: Final = 256
@@ -31,16 +32,19 @@ _BATCH: Final = 256
 def quarantine(
     first: OptionalFirst = None,
     last: OptionalLast = None,
-    reason: Annotated[list[str] | None, typer.Option(help="Only records of this reason; may be repeated.")] = None,
+    reason: Annotated[
+        list[str] | None,
+        typer.Option(help="Only records of this reason; may be repeated.", autocompletion=complete_reason),
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help=f"Records to show; {_DEFAULT_LIMIT} unless given, all with --json.")
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Show long texts whole.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Show long texts complete.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what is in quarantine and why, with the original text.
 
-    By default of the days that have run, the last 31 at most. In JSON `raw` is the text as delivered; where that is no
+    By default of the days that have run, the last 31 at most. In JSON, `raw` is the text as delivered; if it is not
     UTF-8, `raw_base64` takes its place.
     """
     if first and last:
@@ -60,7 +64,7 @@ def quarantine(
         _print(stdout_console(), settings.lake_url, manifests, reasons, records, limit or _DEFAULT_LIMIT, full)
 
 
-def reasons_table(title: str, manifests: "Sequence[Manifest]", reasons: Sequence[str] = ()) -> Table:
+def reasons_table(title: str, manifests: "Sequence[Manifest]", reasons: Sequence[str] = ()) -> FittingTable:
     """How many records there are by reason, and of how many days."""
     records: Counter[str] = Counter()
     days: Counter[str] = Counter()
@@ -68,7 +72,7 @@ def reasons_table(title: str, manifests: "Sequence[Manifest]", reasons: Sequence
         by_reason = {r: n for r, n in manifest.quarantine.by_reason.items() if r in reasons or not reasons}
         records.update(by_reason)
         days.update(by_reason.keys())
-    shown = table("reason", "records", "days", title=title, right=2)
+    shown = FittingTable("reason", "records", "days", title=title, right=2)
     for reason, number in records.most_common():
         shown.add_row(cell(reason), count(number), count(days[reason]))
     return shown
@@ -102,14 +106,15 @@ class _Record:
         except UnicodeDecodeError:
             return shown | {"raw_base64": base64.b64encode(f["Raw"]).decode()}
 
-    def what(self) -> Text:
-        """Why, where, and the text; a line each."""
+    def why(self) -> Text:
+        return cell(self.fields["Message"], "bold")
+
+    def where(self) -> Text:
         f = self.fields
         entity = f", entity {f['EntityIndex']}" if f["EntityIndex"] is not None else ""
         event = "".join(f"  {name} {f[key]}" for name, key in (("source", "Source"), ("id", "EventId")) if f[key])
         offset = f" at byte {f['Offset']:,}" if f["Offset"] is not None else ""
-        where = f"{f['RawKey']}{offset}{entity}{event}"
-        return Text.assemble((printable(f["Message"]), "bold"), "\n", (printable(where), "cyan"), "\n")
+        return cell(f"{f['RawKey']}{offset}{entity}{event}", "cyan")
 
 
 def _print(
@@ -125,19 +130,21 @@ def _print(
     if not summary.row_count:
         console.print("nothing is in quarantine" + (" for this reason" if reasons else "") + " on these days")
         return
-    console.print(summary)
-    shown = table("day and reason", "why, where, and the text as delivered", title="", lines=True)
+    summary.print(console)
+    shown = FittingTable("day and reason", "why, where, and the text as delivered", lines=True)
     for record in itertools.islice(records, limit):
-        text = _text(record.fields["Raw"], full)
-        shown.add_row(cell(record.partition.isoformat()).append(f"\n{record.reason}"), record.what().append(text))
-    console.print(shown)
+        day, reason = Text(str(record.partition)), Text(record.reason)
+        why, where, text = record.why(), record.where(), Text(_text(record.fields["Raw"], full))
+        fields = [("day", day), ("reason", reason), ("why", why), ("where", where), ("text", text)]
+        shown.add_row(Text("\n").join([day, reason]), Text("\n").join([why, where, text]), fields=fields)
+    shown.print(console)
     in_all = sum(n for m in manifests for r, n in m.quarantine.by_reason.items() if r in reasons or not reasons)
     if in_all > limit:
         console.print(f"… and {in_all - limit:,} more: --limit {in_all} shows all, --reason some")
 
 
 def _text(raw: bytes, full: bool) -> str:
-    """The text for a person; bytes that are no UTF-8 are shown by their codes."""
+    """The text for a person; bytes that are not UTF-8 are shown as escapes."""
     if full:
         return printable(raw.decode(errors="backslashreplace"))
     start = printable(raw[: 4 * _SHORT].decode(errors="backslashreplace"))

@@ -9,11 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
-from audit_pipeline.cli.filters import Sources, choose_range, named_by_option
+from audit_pipeline.cli.completion import complete_action, complete_actor_type
+from audit_pipeline.cli.filters import Full, Sources, choose_range, named_by_option
 from audit_pipeline.cli.interrupts import stoppable
 from audit_pipeline.cli.options import OptionalFirst, OptionalLast
 from audit_pipeline.cli.output import printable, progress_bar, stdout_console
-from audit_pipeline.cli.results import Format, Full, Output, check_output, print_stats, write_rows
+from audit_pipeline.cli.results import (
+    Format,
+    FormatOption,
+    JsonOption,
+    Output,
+    check_output,
+    choose_format,
+    print_stats,
+    write_rows,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,46 +50,57 @@ def query(
     ] = False,
     actions: Annotated[
         list[str] | None,
-        typer.Option("--action", help="Create, Update, Delete or a producer's own word; may be repeated."),
+        typer.Option(
+            "--action",
+            help="Create, Update, Delete or a producer's own word; may be repeated.",
+            autocompletion=complete_action,
+        ),
     ] = None,
     actor_name: Annotated[str | None, typer.Option("--actor", help="Only by the actor of this name.")] = None,
     actor_types: Annotated[
-        list[str] | None, typer.Option("--actor-type", help="User, Service, Client or another; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--actor-type",
+            help="User, Service, Client or another; may be repeated.",
+            autocompletion=complete_actor_type,
+        ),
     ] = None,
     correlation_id: Annotated[str | None, typer.Option(help="Only of this correlation id.")] = None,
     parent_id: Annotated[str | None, typer.Option(help="Only of entities whose parent has this id.")] = None,
     channel_code: Annotated[str | None, typer.Option("--channel", help="Only of this channel.")] = None,
     text: Annotated[
-        str | None, typer.Option(help="Only where EntityName, Before or After holds this text, to the letter.")
+        str | None, typer.Option(help="Only where EntityName, Before or After contains exactly this text.")
     ] = None,
     limit: Annotated[int | None, typer.Option(help=f"Rows of a page; {_DEFAULT_LIMIT} unless given.")] = None,
     cursor: Annotated[str | None, typer.Option(help="From an earlier page of the same filters.")] = None,
     direction: Annotated[
-        Literal["next", "previous"], typer.Option(help="Which page --cursor asks for: the one after it or before it.")
+        Literal["next", "previous"], typer.Option(help="The page after --cursor or the one before it.")
     ] = "next",
     order: Annotated[Literal["asc", "desc"], typer.Option(help="The earliest or the latest first.")] = "desc",
-    form: Annotated[Format, typer.Option("--format", help="How to write the rows.")] = Format.TABLE,
+    form: FormatOption = None,
+    as_json: JsonOption = False,
     output: Output = None,
     every: Annotated[
-        bool, typer.Option("--all", help="Write every row to --output, in bounded memory; pages do not matter then.")
+        bool, typer.Option("--all", help="Write the rows of all pages to --output, in bounded memory.")
     ] = False,
     full: Full = False,
 ) -> None:
     """Show rows of the audit log: who did what to which entity, and what it changed.
 
     By default of the last 7 days up to today; with only one of --from and --to, of as many days from or up to it as
-    AUDIT_QUERY_MAX_DAYS allows. The other options are what every row must meet; of a repeated one, it must meet one.
-    Where there are more rows, the options for the next page are told on stderr. JSON has one object a row.
+    AUDIT_QUERY_MAX_DAYS allows. A row must match all other options; of a repeated one, it must match one value. If
+    there are more rows, the options of the next page are written to stderr.
     """
     from audit_pipeline.query import AuditLogClient, AuditLogQuery
     from audit_pipeline.settings import load_query_settings
 
+    form = choose_format(form, as_json)
     check_output(form, output)
     if every:
         _check_all(form, output, limit, cursor)
     settings = load_query_settings()
     first, last = choose_range(settings, first, last)
-    asked = AuditLogQuery(
+    request = AuditLogQuery(
         from_date=first,
         to_date=last + timedelta(days=1),
         sources=sources or None,
@@ -101,15 +122,15 @@ def query(
     with AuditLogClient(settings) as client, named_by_option():
         if every:
             assert output is not None
-            _export(client, asked, form, output)
+            _export(client, request, form, output)
             return
-        page = stoppable(lambda cancelled: client.query(asked, cancelled=cancelled))
+        page = stoppable(lambda cancelled: client.query(request, cancelled=cancelled))
     if form is Format.TABLE:
         _show(page, first, last, full)
     else:
         write_rows(as_rows(page.items), form, output)
     print_stats(len(page.items), page.stats)
-    _tell_pages(page, first, last)
+    _print_pages(page, first, last)
 
 
 def as_rows(items: "Sequence[AuditLogItem]") -> "pa.Table":
@@ -135,15 +156,15 @@ def _check_all(form: Format, output: Path | None, limit: int | None, cursor: str
         raise typer.BadParameter("--all writes every row: leave out --limit and --cursor")
 
 
-def _export(client: "AuditLogClient", asked: "AuditLogQuery", form: Format, output: Path) -> None:
+def _export(client: "AuditLogClient", request: "AuditLogQuery", form: Format, output: Path) -> None:
     written: dict[Format, Literal["jsonl", "csv", "parquet"]] = {
         Format.JSON: "jsonl",
         Format.CSV: "csv",
         Format.PARQUET: "parquet",
     }
     with _working(f"writing {output}"):
-        rows = stoppable(lambda cancelled: client.export(asked, output, written[form], cancelled=cancelled))
-    print(printable(f"{rows:,} rows in {output}"))
+        rows = stoppable(lambda cancelled: client.export(request, output, written[form], cancelled=cancelled))
+    print(printable(f"{rows:,} rows in {output}"), file=sys.stderr)
 
 
 @contextmanager
@@ -159,18 +180,18 @@ def _show(page: "Page", first: date, last: date, full: bool) -> None:
 
     days = str(first) if first == last else f"{first} to {last}"
     if not page.items:
-        print(f"no row of {days} meets this" if not page.previous_cursor else "there are no more rows")
+        print(f"no row of {days} matches" if not page.previous_cursor else "there are no more rows")
         return
     entries = (HistoryEntry(item, False, differences(item.before, item.after)) for item in page.items)
     most = None if full else _MOST_DIFFERENCES
-    stdout_console().print(changes_table(days, entries, full=full, most_differences=most))
+    changes_table(days, entries, full=full, most_differences=most).print(stdout_console())
 
 
-def _tell_pages(page: "Page", first: date, last: date) -> None:
+def _print_pages(page: "Page", first: date, last: date) -> None:
     for name, cursor, direction in (
         ("next", page.next_cursor, ""),
         ("previous", page.previous_cursor, " --direction previous"),
     ):
         if cursor is not None:
-            # with the days, as those of the default are others tomorrow
+            # with the days, for the default's change at midnight
             print(f"{name}: --from {first} --to {last} --cursor {cursor}{direction}", file=sys.stderr)

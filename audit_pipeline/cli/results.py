@@ -1,4 +1,4 @@
-"""Rows of a query for a person, a script or another program: a table, JSON Lines, CSV or Parquet."""
+"""Rows of a query as a table for a person, or as JSON Lines, CSV or Parquet."""
 
 import json
 import math
@@ -14,7 +14,8 @@ from uuid import uuid4
 import typer
 from rich.text import Text
 
-from audit_pipeline.cli.output import cell, printable, stdout_console, table
+from audit_pipeline.cli.output import cell, printable, stdout_console
+from audit_pipeline.cli.tables import FittingTable
 from audit_pipeline.errors import StoreError
 
 if TYPE_CHECKING:
@@ -22,13 +23,21 @@ if TYPE_CHECKING:
 
     from audit_pipeline.catalog.results import QueryStats
 
-__all__ = ["Format", "Full", "Output", "check_output", "json_value", "print_stats", "show_rows", "write_rows"]
+__all__ = [
+    "Format",
+    "FormatOption",
+    "JsonOption",
+    "Output",
+    "check_output",
+    "choose_format",
+    "json_value",
+    "print_stats",
+    "show_rows",
+    "write_rows",
+]
 
-#: Rows, and characters of a value, that a table shows.
+#: Rows that are shown to a person.
 _MOST_ROWS: Final = 1000
-_SHORT: Final = 200
-#: A table with less room a column is written as a record a row instead.
-_NARROWEST: Final = 14
 
 
 class Format(StrEnum):
@@ -41,7 +50,15 @@ class Format(StrEnum):
 Output = Annotated[
     Path | None, typer.Option("--output", help="Write to this file instead of stdout.", dir_okay=False, writable=True)
 ]
-Full = Annotated[bool, typer.Option("--full", help="Show long texts whole.")]
+FormatOption = Annotated[Format | None, typer.Option("--format", help="How to write the rows.", show_default="table")]
+JsonOption = Annotated[bool, typer.Option("--json", help="The same as --format json: one object a row.")]
+
+
+def choose_format(form: Format | None, as_json: bool) -> Format:
+    """The format of both options together."""
+    if as_json and form not in (None, Format.JSON):
+        raise typer.BadParameter(f"--json contradicts --format {form}")
+    return Format.JSON if as_json else form or Format.TABLE
 
 
 def check_output(form: Format, output: Path | None) -> None:
@@ -52,7 +69,7 @@ def check_output(form: Format, output: Path | None) -> None:
 
 
 def write_rows(rows: "pa.Table", form: Format, output: Path | None) -> None:
-    """To stdout, and nothing else there, or to a file, which appears when it is whole."""
+    """Write to stdout, and nothing else there, or to a file, which appears when it is complete."""
     data = {Format.JSON: _json_lines, Format.CSV: _csv, Format.PARQUET: _parquet}[form](_with_unique_names(rows))
     if output is not None:
         _put(output, data)
@@ -66,39 +83,31 @@ def write_rows(rows: "pa.Table", form: Format, output: Path | None) -> None:
 
 
 def show_rows(rows: "pa.Table", *, full: bool) -> None:
-    """A table where it has room, else a block a row."""
+    """Print complete values; ``full`` prints all rows too, where a person sees a thousand otherwise."""
     console = stdout_console()
-    names = rows.column_names
-    shown = [[_cell(value, full) for value in row.values()] for row in _records(rows.slice(0, _MOST_ROWS))]
-    if len(names) * _NARROWEST <= console.width:
-        made = table(*map(printable, names), title="")
-        for cells in shown:
-            made.add_row(*cells)
-        console.print(made)
-    else:
-        widest = max(map(len, names))
-        for number, cells in enumerate(shown, 1):
-            console.print(Text(f"row {number}", style="bold"))
-            for name, value in zip(names, cells, strict=True):
-                console.print(Text.assemble((printable(name.ljust(widest)), "dim"), "  ", value), soft_wrap=True)
-    if rows.num_rows > _MOST_ROWS:
-        console.print(f"… and {rows.num_rows - _MOST_ROWS:,} more rows: --format json shows all")
+    named = _with_unique_names(rows)
+    shown = FittingTable(*named.column_names, wrap=False)
+    for row in _records(named if full else named.slice(0, _MOST_ROWS)):
+        shown.add_row(*map(_cell, row.values()))
+    shown.print(console)
+    if rows.num_rows > _MOST_ROWS and not full:
+        console.print(f"… and {rows.num_rows - _MOST_ROWS:,} more rows: --full shows all")
 
 
 def print_stats(rows: int, stats: "QueryStats") -> None:
-    """What it took, as far as the engine tells, on stderr."""
-    told = [f"{rows:,} row{'s' * (rows != 1)} in {stats.seconds:.2f} s"]
+    """Print to stderr what the query took, as far as the engine reports it."""
+    parts = [f"{rows:,} row{'s' * (rows != 1)} in {stats.seconds:.2f} s"]
     if stats.bytes_scanned is not None:
-        told.append(f"{stats.bytes_scanned / 1e6:,.2f} MB scanned")
+        parts.append(f"{stats.bytes_scanned / 1e6:,.2f} MB scanned")
     if stats.cost_usd is not None:
-        told.append(f"${stats.cost_usd:.6f}")
+        parts.append(f"${stats.cost_usd:.6f}")
     if stats.query_id is not None:
-        told.append(f"query {stats.query_id}")
-    print(printable(", ".join(told)), file=sys.stderr)
+        parts.append(f"query {stats.query_id}")
+    print(printable(", ".join(parts)), file=sys.stderr)
 
 
 def json_value(value: Any) -> Any:
-    """A value as JSON has it. Times are in UTC and end in ``Z``; bytes that are no UTF-8 are written by their codes."""
+    """A value as JSON has it. Times are in UTC and end in ``Z``; bytes that are not UTF-8 are written as escapes."""
     match value:
         case None | bool() | int() | str():
             return value
@@ -129,7 +138,7 @@ def _records(rows: "pa.Table") -> Iterator[dict[str, Any]]:
 
 
 def _json_lines(rows: "pa.Table") -> bytes:
-    # ASCII, so that it is harmless on a terminal too
+    # ASCII, which is harmless on a terminal too
     return b"".join(json.dumps(row).encode() + b"\n" for row in _records(rows))
 
 
@@ -138,12 +147,12 @@ def _csv(rows: "pa.Table") -> bytes:
     import pyarrow.csv
     from pyarrow import types
 
-    for place, column in enumerate(rows.schema):
+    for index, column in enumerate(rows.schema):
         if types.is_nested(column.type) or types.is_binary(column.type) or types.is_interval(column.type):
-            texts = [_text(value) for value in rows.column(place).to_pylist()]
-            rows = rows.set_column(place, pa.field(column.name, pa.string()), pa.array(texts, pa.string()))
+            texts = [_text(value) for value in rows.column(index).to_pylist()]
+            rows = rows.set_column(index, pa.field(column.name, pa.string()), pa.array(texts, pa.string()))
     sink = pa.BufferOutputStream()
-    # every text is quoted, so that an empty one is told from NULL, which is not
+    # every text is quoted, which distinguishes an empty one from NULL
     pyarrow.csv.write_csv(rows, sink, pyarrow.csv.WriteOptions(quoting_style="all_valid"))
     return bytes(sink.getvalue())
 
@@ -162,11 +171,9 @@ def _text(value: Any) -> str | None:
     return plain if plain is None or isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
 
 
-def _cell(value: Any, full: bool) -> Text:
+def _cell(value: Any) -> Text:
     text = _text(value)
-    if text is None:
-        return Text("NULL", style="dim")
-    return cell(text if full or len(text) <= _SHORT else f"{text[:_SHORT]}…")
+    return Text("NULL", style="dim") if text is None else cell(text)
 
 
 def _with_unique_names(rows: "pa.Table") -> "pa.Table":

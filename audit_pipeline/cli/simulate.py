@@ -6,10 +6,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from audit_pipeline.cli.options import AsJson, First, Last, check_order
-from audit_pipeline.cli.output import count, print_json, progress_bar, stdout_console, table
+from audit_pipeline.cli.output import count, print_json, progress_bar, stdout_console
+from audit_pipeline.cli.tables import FittingTable
 from audit_pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -32,14 +32,14 @@ def simulate(
     events_per_day: Annotated[int, typer.Option(min=1, help="Events published a day, repeats aside.")],
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
     delimiter: Annotated[Delimiter, typer.Option(help="What Firehose appends to each record.")] = Delimiter.NONE,
-    allow_s3: Annotated[bool, typer.Option("--allow-s3", help="Write to a bucket too.")] = False,
+    allow_s3: Annotated[bool, typer.Option("--allow-s3", help="Allow a bucket as AUDIT_RAW_URL.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write raw hour folders to AUDIT_RAW_URL as Firehose does.
 
     Objects are gzip, of 60 s or 5 MB, with Firehose's names. A share of the events is late, repeated, malformed or
     lacks optional fields. A day's objects depend on AUDIT_START_DATE, not on the range that is written: a later call
-    goes on where one ended.
+    continues where an earlier one ended.
     """
     check_order(first, last)
     from audit_pipeline.settings import load_settings
@@ -48,8 +48,8 @@ def simulate(
     settings = load_settings()
     if settings.raw_url.startswith("s3://") and not allow_s3:
         raise SettingsError(
-            f"AUDIT_RAW_URL is {settings.raw_url}: simulated events would stand among real ones. "
-            f"Give --allow-s3 if the bucket is for that"
+            f"AUDIT_RAW_URL is {settings.raw_url}: simulated events would mix with real ones. "
+            f"Give --allow-s3 if the bucket holds no real events"
         )
     firehose = Firehose(delimiter=b"\n" if delimiter is Delimiter.NEWLINE else b"")
     days = write_raw(settings, first, last, events_per_day, seed, firehose=firehose, as_json=as_json)
@@ -57,7 +57,7 @@ def simulate(
         for day, counts in days.items():
             print_json({"day": str(day)} | _as_json(counts))
     else:
-        stdout_console().print(_table(settings.raw_url, days))
+        _table(settings.raw_url, days).print(stdout_console())
 
 
 def write_raw(
@@ -72,7 +72,7 @@ def write_raw(
     incident: "Incident | None" = None,
     as_json: bool = False,
 ) -> "Mapping[date, Counts]":
-    """Simulate with a progress bar; what each delivery day holds."""
+    """Simulate with a progress bar. Returns what each delivery day holds."""
     from audit_pipeline.simulate import Firehose, Progress, Shares, simulate
     from audit_pipeline.store.objects import open_store
 
@@ -104,8 +104,8 @@ def _as_json(counts: "Counts") -> dict[str, object]:
     return dataclasses.asdict(counts)
 
 
-def _table(raw_url: str, days: "Mapping[date, Counts]") -> Table:
-    shown = table(
+def _table(raw_url: str, days: "Mapping[date, Counts]") -> FittingTable:
+    shown = FittingTable(
         "day", "objects", "records", "late", "repeated", "malformed", "MB", title=f"simulated in {raw_url}", right=6
     )
     for day, c in days.items():

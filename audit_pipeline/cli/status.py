@@ -1,27 +1,38 @@
 """``status``: a line a day."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
 
-from rich.table import Table
 from rich.text import Text
 
 from audit_pipeline.cli.cost import dollars
 from audit_pipeline.cli.options import AsJson, OptionalFirst, OptionalLast, check_order
-from audit_pipeline.cli.output import count, print_json, printable, stdout_console, table
+from audit_pipeline.cli.output import cell, count, print_json, stdout_console
+from audit_pipeline.cli.tables import FittingTable
 
 if TYPE_CHECKING:
     from audit_pipeline.cli.days import DayStatus
     from audit_pipeline.orchestration.launch import CheckResult
 
-__all__ = ["status", "status_table"]
+__all__ = ["print_status", "status"]
+
+#: Days that are named for each check that did not pass.
+_MOST_DAYS: Final = 7
+#: The results of checks from the worst to the best, how a day's column and a check's line call them, and their style.
+_RESULTS: "Final[Sequence[tuple[CheckResult | None, str, str, str]]]" = (
+    ("failed", "failed", "failed", "bold red"),
+    ("warns", "warn", "warns", "yellow"),
+    (None, "missing", "not evaluated", "yellow"),
+    ("passed", "passed", "passed", "green"),
+)
 
 
 def status(first: OptionalFirst = None, last: OptionalLast = None, as_json: AsJson = False) -> None:
-    """Show what each day holds, what its checks say, and whether raw has changed since it ran.
+    """Show what each day holds, the results of its checks, and whether raw has changed since it ran.
 
-    By default the days that have run, the last 31 at most. The checks are those of DAGSTER_HOME, if it is set. The
-    cost is what the day would come to in AWS by its manifest: taking it in, one run, and keeping it; see `cost`.
+    By default the days that have run, the last 31 at most. The results of checks come from DAGSTER_HOME, if it is set.
+    The cost is what the day costs in AWS, computed from its manifest: ingestion, one run, and storage; see `cost`.
     """
     if first and last:
         check_order(first, last)
@@ -37,14 +48,18 @@ def status(first: OptionalFirst = None, last: OptionalLast = None, as_json: AsJs
         _print(settings.lake_url, statuses)
 
 
-def status_table(title: str, days: "Sequence[DayStatus]") -> Table:
-    shown = table(
+def print_status(title: str, days: "Sequence[DayStatus]") -> None:
+    """A line a day, and below the checks that did not pass, by name."""
+    console = stdout_console()
+    shown = FittingTable(
         "day", "objects", "events", "rows", "late", "quarantined", "cost, $", "checks", "raw since",
         title=title, right=6,
     )  # fmt: skip
     for day in days:
         shown.add_row(str(day.partition), *_numbers(day), _checks(day.checks), _raw(day))
-    return shown
+    shown.print(console)
+    for line in _failing(days):
+        console.print(line)
 
 
 def _numbers(day: "DayStatus") -> list[Text]:
@@ -62,16 +77,25 @@ def _numbers(day: "DayStatus") -> list[Text]:
 
 
 def _checks(checks: "Mapping[str, CheckResult | None]") -> Text:
-    for result, style in (("failed", "bold red"), ("warns", "yellow")):
-        names = [name for name, found in checks.items() if found == result]
-        if names:
-            told = "warn" if result == "warns" and len(names) > 1 else result
-            return Text(printable(f"{', '.join(names)} {told}"), style=style)
-    missing = [name for name, found in checks.items() if found is None]
-    if missing:
-        few = f"{len(missing)} of {len(checks)}" if len(missing) > 2 else ", ".join(missing)
-        return Text(printable(f"{few} not reported"), style="yellow")
-    return Text(f"{len(checks)} passed", style="green") if checks else Text("—")
+    numbers = Counter(checks.values())
+    for result, column, _, style in _RESULTS:
+        if number := numbers[result]:
+            return Text(f"{number} {column}", style=style)
+    return Text("—")
+
+
+def _failing(days: "Sequence[DayStatus]") -> Iterator[Text]:
+    """A line for each check that fails, warns or has not been evaluated, with its days."""
+    found: dict[tuple[CheckResult | None, str], list[str]] = {}
+    for day in days:
+        for name, result in day.checks.items():
+            if result != "passed":
+                found.setdefault((result, name), []).append(str(day.partition))
+    for result, _, verb, style in _RESULTS:
+        for (of, name), partitions in found.items():
+            if of == result:
+                more = f" and {len(partitions) - _MOST_DAYS} more" if len(partitions) > _MOST_DAYS else ""
+                yield cell(f"{name} {verb}: {', '.join(partitions[:_MOST_DAYS])}{more}", style)
 
 
 def _raw(day: "DayStatus") -> Text:
@@ -83,8 +107,8 @@ def _raw(day: "DayStatus") -> Text:
 
 
 def _print(lake_url: str, days: "Sequence[DayStatus]") -> None:
+    print_status(f"lake {lake_url}", days)
     console = stdout_console()
-    console.print(status_table(f"lake {lake_url}", days))
     changed = [day.partition for day in days if day.manifest and day.raw and not day.raw.vanished]
     vanished = [day.partition for day in days if day.manifest and day.raw.vanished]
     if changed:
@@ -95,5 +119,5 @@ def _print(lake_url: str, days: "Sequence[DayStatus]") -> None:
     if vanished:
         console.print(
             f"raw has vanished since {len(vanished)} of these days ran ({vanished[0]} to {vanished[-1]}): the table "
-            f"keeps what it gave, and they are not run again unless with --accept-vanished-raw"
+            f"keeps their rows, and they can be run again only with --accept-vanished-raw"
         )
