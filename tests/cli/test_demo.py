@@ -1,6 +1,5 @@
 """The demo: what it leaves in its folder, what it says, and that its commands work as printed."""
 
-import json
 import os
 import shlex
 import subprocess
@@ -15,8 +14,7 @@ from typer.testing import Result
 from audit_pipeline.cli.sandbox import Sandbox
 from audit_pipeline.orchestration.names import LOCATION
 from audit_pipeline.quality.builtin import QUARANTINE_SHARE
-from tests.cli.test_commands import one_error
-from tests.support.cli_harness import Commands
+from tests.support.cli_harness import Commands, one_error
 
 
 @pytest.fixture
@@ -112,7 +110,7 @@ def test_one_day_is_bad_on_purpose_and_the_others_are_green(bad_week: Result, fo
     assert bad_week.exit_code == 0, bad_week.output
     bad_day = str(date.fromisoformat(settings_of(folder)["AUDIT_START_DATE"]) + timedelta(days=3))
     assert f"{bad_day} is bad on purpose" in bad_week.stdout
-    days = [json.loads(line) for line in Commands(settings_of(folder)).shows("status", "--json").splitlines()]
+    days = Commands(settings_of(folder)).json("status")
     assert len(days) == 4
     for day in days:
         if day["partition"] == bad_day:
