@@ -101,7 +101,7 @@ def _value(text: str | None, full: bool, style: str) -> Text:
 
 
 def _path(keys: Iterable[str]) -> str:
-    """The keys joined by dots; one that is no plain word stands in quotes."""
+    """The keys joined by dots; a key that is not a plain word is quoted."""
     return ".".join(key if re.fullmatch(r"[\w-]+", key) else json.dumps(key, ensure_ascii=False) for key in keys)
 
 

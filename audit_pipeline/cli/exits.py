@@ -19,7 +19,7 @@ class ExitCode(IntEnum):
 
 
 MEANINGS: Final = {
-    ExitCode.OK: "everything that was asked for was done",
+    ExitCode.OK: "everything was done",
     ExitCode.FAILED: "a day failed, or the work could not be done; warnings do not count",
     ExitCode.WRONG_USE: "the command line or a setting is wrong",
     ExitCode.BUSY: "another run holds the partition: try again when it has ended",

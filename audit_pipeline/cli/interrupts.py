@@ -33,7 +33,7 @@ def interrupts_seen() -> Iterator[Callable[[], bool]]:
     """Whether an interrupt (SIGINT or SIGTERM) has come since the block began.
 
     While Dagster executes a run it handles both, ends that run at most, and may forget that it did: the runs after it
-    would go on. Python's wake-up descriptor is told of every signal, whoever handles it.
+    would go on. Python's wake-up descriptor receives every signal, whichever handler is set.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False

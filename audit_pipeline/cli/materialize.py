@@ -111,7 +111,7 @@ class _Finished:
             problems.insert(0, error or "the run failed")
         warnings = [f"check {name} warns" for name in self.result.warnings]
         mark = ("✗ ", "bold red") if problems else ("✓ ", "green")
-        return Text.assemble(mark, self._numbers(), *_told(problems, "red"), *_told(warnings, "yellow"))
+        return Text.assemble(mark, self._numbers(), *_styled(problems, "red"), *_styled(warnings, "yellow"))
 
     def _numbers(self) -> str:
         m = self.manifest
@@ -122,7 +122,7 @@ class _Finished:
         return f"{m.partition}  {m.events.read:>9,} events  {m.rows:>9,} rows{quarantined}, {seconds:.1f} s"
 
 
-def _told(messages: list[str], style: str) -> list[tuple[str, str]]:
+def _styled(messages: list[str], style: str) -> list[tuple[str, str]]:
     return [(printable(f"  {message}"), style) for message in messages]
 
 
@@ -133,7 +133,7 @@ def _manifest_since(settings: "Settings", partition: date, moment: datetime) -> 
 
     try:
         manifest = read_manifest(open_lake(settings), partition)
-    except AuditPipelineError:  # no lake yet, or a broken manifest, of which the run itself tells
+    except AuditPipelineError:  # no lake yet, or a damaged manifest, which the run itself reports
         return None
     return manifest if manifest and manifest.finished_at >= moment else None
 

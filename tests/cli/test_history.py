@@ -73,7 +73,7 @@ def test_history_names_what_is_wrong(queries: QueryCommands) -> None:
     assert len(queries.json("history", "Order", "500", "--from", "2026-05-01", "--to", "2026-05-31")) == 7
 
 
-def test_long_values_are_shortened_unless_told_otherwise(tmp_path: Path) -> None:
+def test_long_values_are_shortened_unless_requested_otherwise(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     after = {"text": "x" * 300 + "END"} | {f"f{n}": n for n in range(9)} | {"a b.c": {"inner": 1}}
     lake.write(

@@ -82,7 +82,7 @@ def test_materialize_shows_a_line_a_day_and_runs_a_day_again(commands: LakeComma
 
 
 @pytest.mark.usefixtures("without_quality_checks")
-def test_a_check_that_warns_is_told_and_stays_in_the_status_but_is_no_error(commands: LakeCommands) -> None:
+def test_a_check_that_warns_is_reported_and_stays_in_the_status_but_is_no_error(commands: LakeCommands) -> None:
     commands.with_dagster()
     commands.lake.write(key(DAY1), zipped(event("e1")))
     result = commands("materialize", "--from", str(DAY1), "--to", str(DAY1))
@@ -94,7 +94,7 @@ def test_a_check_that_warns_is_told_and_stays_in_the_status_but_is_no_error(comm
 
 
 @pytest.mark.usefixtures("without_quality_checks")
-def test_a_day_that_fails_is_told_with_code_1_and_the_others_run(commands: LakeCommands) -> None:
+def test_a_day_that_fails_is_reported_with_code_1_and_the_others_run(commands: LakeCommands) -> None:
     commands.with_dagster()
     broken = commands.lake.path / f"auditlog_manifest/{DAY1}.json"
     broken.parent.mkdir(parents=True)
@@ -108,7 +108,7 @@ def test_a_day_that_fails_is_told_with_code_1_and_the_others_run(commands: LakeC
 
 
 @pytest.mark.usefixtures("without_quality_checks")
-def test_a_day_that_another_run_holds_is_told_with_code_3(commands: LakeCommands) -> None:
+def test_a_day_that_another_run_holds_is_reported_with_code_3(commands: LakeCommands) -> None:
     commands.with_dagster()
     with Locks(open_store(str(commands.lake.path), create=True), owner="somebody") as locks:
         locks.acquire(f"partition={DAY1}")

@@ -44,7 +44,7 @@ def test_quarantine_filters_by_reason_and_says_how_many_there_are_of_each(comman
     assert "nothing is in quarantine" in commands.shows("quarantine", "--from", str(DAY2), "--to", str(DAY2))
 
 
-def test_long_texts_and_long_lists_are_shortened_unless_told_otherwise(commands: LakeCommands) -> None:
+def test_long_texts_and_long_lists_are_shortened_unless_requested_otherwise(commands: LakeCommands) -> None:
     quarantined(commands, "{" + "x" * 5000 + "END", "{nope", "{no")
     short, full = commands.shows("quarantine"), commands.shows("quarantine", "--full")
     assert "5,004 bytes; --full shows all" in short

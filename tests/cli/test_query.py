@@ -82,35 +82,35 @@ def test_every_field_of_a_query_has_an_option(queries: QueryCommands) -> None:
 
 
 def pages(queries: QueryCommands, *arguments: str, which: str) -> Iterator[list[Row]]:
-    """The pages in one direction, by the options that each tells on stderr."""
+    """The pages in one direction, by the options that each prints to stderr."""
     more: list[str] = []
     while True:
         result = queries("query", *arguments, "--format", "json", *more)
         assert result.exit_code == 0, result.output
         yield [json.loads(line) for line in result.stdout.splitlines()]
-        told = re.search(rf"^{which}: (.*)$", result.stderr, re.MULTILINE)
-        if told is None:
+        printed = re.search(rf"^{which}: (.*)$", result.stderr, re.MULTILINE)
+        if printed is None:
             return
-        more = told[1].split()
+        more = printed[1].split()
 
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
 def test_pages_by_the_cursor_on_stderr_are_all_rows_there_and_back(queries: QueryCommands, order: str) -> None:
-    asked = (*MAY, "--order", order)
-    everything = queries.json("query", *asked, "--limit", "1000")
+    request = (*MAY, "--order", order)
+    everything = queries.json("query", *request, "--limit", "1000")
     assert len(everything) == 6 + shop.BUSY
 
-    there = list(pages(queries, *asked, "--limit", "7", which="next"))
+    there = list(pages(queries, *request, "--limit", "7", which="next"))
     assert list(chain.from_iterable(there)) == everything
     assert [len(page) for page in there] == [7] * 6 + [4]
 
-    last = queries("query", *asked, "--limit", "7", "--format", "json")
+    last = queries("query", *request, "--limit", "7", "--format", "json")
     for _ in there[1:]:
         (cursor,) = re.findall(r"^next: .*--cursor (\S+)$", last.stderr, re.MULTILINE)
-        last = queries("query", *asked, "--limit", "7", "--format", "json", "--cursor", cursor)
+        last = queries("query", *request, "--limit", "7", "--format", "json", "--cursor", cursor)
     assert "next: " not in last.stderr
     (back,) = re.findall(r"^previous: (.*)$", last.stderr, re.MULTILINE)
-    before = list(pages(queries, *asked, "--limit", "7", *back.split(), which="previous"))
+    before = list(pages(queries, *request, "--limit", "7", *back.split(), which="previous"))
     assert list(chain.from_iterable(reversed(before))) == everything[:-4]
 
 
@@ -127,7 +127,7 @@ def test_the_cursor_comes_with_the_days_that_it_belongs_to(shop_lake: Lake, tmp_
     assert f"next: --from {today - timedelta(days=6)} --to {today} --cursor " in result.stderr
 
 
-def test_what_a_page_took_is_told_on_stderr_and_stdout_holds_just_rows(queries: QueryCommands) -> None:
+def test_what_a_page_took_is_reported_on_stderr_and_stdout_holds_just_rows(queries: QueryCommands) -> None:
     result = queries("query", *MAY, "--limit", "3", "--format", "json")
     assert len(result.stdout.splitlines()) == 3
     assert re.search(r"^3 rows in \d+\.\d\d s$", result.stderr, re.MULTILINE)
@@ -196,14 +196,14 @@ def test_a_wrong_option_is_named_with_code_2(queries: QueryCommands, options: li
 
 
 def test_a_cursor_of_other_filters_is_refused(queries: QueryCommands) -> None:
-    told = queries("query", *MAY, "--limit", "1", "--format", "json").stderr
-    (cursor,) = re.findall(r"--cursor (\S+)", told)
+    printed = queries("query", *MAY, "--limit", "1", "--format", "json").stderr
+    (cursor,) = re.findall(r"--cursor (\S+)", printed)
     assert "--cursor belongs to a query with other filters" in queries.refuses(
         "query", *MAY, "--cursor", cursor, "--action", "Create"
     )
 
 
-def test_csv_tells_null_from_an_empty_text(queries: QueryCommands) -> None:
+def test_csv_distinguishes_null_from_an_empty_text(queries: QueryCommands) -> None:
     shown = queries.shows("query", "--from", "2026-05-28", "--to", "2026-05-28", "--limit", "1", "--format", "csv")
     heading, row = shown.splitlines()
     names = next(csv.reader([heading]))
@@ -214,9 +214,9 @@ def test_csv_tells_null_from_an_empty_text(queries: QueryCommands) -> None:
 
 @pytest.mark.parametrize("name", ["json", "csv", "parquet"])
 def test_a_page_and_all_rows_go_to_a_file_alike(queries: QueryCommands, tmp_path: Path, name: str) -> None:
-    asked = ("query", *MAY, "--format", name)
-    assert queries.shows(*asked, "--limit", "1000", "--output", "page") == ""
-    result = queries(*asked, "--all", "--output", "all")
+    request = ("query", *MAY, "--format", name)
+    assert queries.shows(*request, "--limit", "1000", "--output", "page") == ""
+    result = queries(*request, "--all", "--output", "all")
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr == f"{6 + shop.BUSY} rows in all\n"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["all", "page"]

@@ -71,7 +71,7 @@ def test_a_terminal_of_any_width_shows_every_column(queries: QueryCommands) -> N
         assert '{"status":"Pending","total":1.10,"note":null}' in shown
 
 
-def test_a_pipe_has_160_columns_unless_told_otherwise(queries: QueryCommands) -> None:
+def test_a_pipe_has_160_columns_unless_requested_otherwise(queries: QueryCommands) -> None:
     def shown(width: int) -> str:
         return queries.shows("sql", f"SELECT rpad('x', {width}, 'x') AS a, 1 AS b")
 
@@ -112,7 +112,7 @@ def test_a_person_sees_a_thousand_rows_unless_they_want_all(queries: QueryComman
     assert full.split()[-1] == "1005"
 
 
-def test_bytes_cost_and_the_id_of_the_query_are_told_where_the_engine_tells_them(
+def test_bytes_cost_and_the_id_of_the_query_are_printed_where_the_engine_reports_them(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     print_stats(2000, QueryStats(1.5, bytes_scanned=10_485_760, cost_usd=0.00005, query_id="q-1"))
@@ -123,13 +123,15 @@ def test_bytes_cost_and_the_id_of_the_query_are_told_where_the_engine_tells_them
     ]
 
 
-def test_sql_tells_what_it_took_on_stderr(queries: QueryCommands) -> None:
+def test_sql_prints_what_it_took_on_stderr(queries: QueryCommands) -> None:
     result = queries("sql", "SELECT 1 AS x", "--format", "json")
     assert result.stdout == '{"x": 1}\n'
     assert re.fullmatch(r"1 row in \d+\.\d\d s\n", result.stderr)
 
 
-def test_csv_of_sql_tells_null_from_an_empty_text_and_writes_what_csv_has_no_type_for(queries: QueryCommands) -> None:
+def test_csv_of_sql_distinguishes_null_from_an_empty_text_and_writes_what_csv_has_no_type_for(
+    queries: QueryCommands,
+) -> None:
     sql = "SELECT NULL AS a, '' AS b, array[1, 2] AS c, 1.10 AS d, to_utf8('x') AS e, 'say \"hi\", ok' AS f"
     assert queries.shows("sql", sql, "--format", "csv").splitlines() == [
         '"a","b","c","d","e","f"',

@@ -6,7 +6,7 @@ from tests.support.cli_harness import LakeCommands
 from tests.support.lake import DAY1, DAY2, event, key, zipped
 
 
-def test_status_tells_what_raw_gained_changed_and_lost_since_the_day_ran(commands: LakeCommands) -> None:
+def test_status_shows_what_raw_gained_changed_and_lost_since_the_day_ran(commands: LakeCommands) -> None:
     for name in ("a", "b", "c"):
         commands.lake.write(key(DAY1, 10, name), zipped(event(name)))
     commands.lake.run(DAY1)
@@ -40,7 +40,7 @@ def test_status_shows_a_day_without_a_run_and_what_waits_for_it(commands: LakeCo
     assert "1 waiting" in shown
 
 
-def test_status_shows_the_last_month_unless_told_otherwise(commands: LakeCommands) -> None:
+def test_status_shows_the_last_month_unless_requested_otherwise(commands: LakeCommands) -> None:
     for day in (DAY1, DAY1 + timedelta(days=40)):
         commands.lake.run(day)
     days = [day["partition"] for day in commands.json("status")]
