@@ -1,8 +1,8 @@
 """Where a day's run can run in AWS, and what it costs there.
 
-The product's engines stand for these places: ``local`` is a Fargate task (ARM, 1 vCPU, 2 GB) that lives for one run;
+The product's engines run on these platforms: ``local`` is a Fargate task (ARM, 1 vCPU, 2 GB) that lives for one run;
 ``spark`` is one too, larger, with the JVM in it; ``glue`` is a Glue job of the least size, 2 workers of 1 DPU each. The
-other places are told for comparison.
+other platforms are for comparison.
 """
 
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from audit_pipeline.cost.workload import Engine
 
 __all__ = [
     "MIN_SPARK_DPUS",
-    "Place",
-    "elsewhere",
+    "Platform",
+    "alternatives",
     "estimated_seconds",
     "fargate",
     "glue_python_shell",
     "glue_spark",
     "lambda_arm",
-    "place_of",
+    "platform_of",
     "start_seconds",
 ]
 
@@ -40,14 +40,14 @@ _START_SECONDS: Final = {Engine.LOCAL: Decimal(120), Engine.SPARK: Decimal(130),
 #: Spark engine on 2 cores (docs/operate/scaling.md, from 1M to 5M events), and half of that on the 4 vCPUs of Glue's
 #: one worker that is not the driver's.
 _SECONDS_A_MILLION: Final = {Engine.LOCAL: Decimal("16.2"), Engine.SPARK: Decimal("18.3"), Engine.GLUE: Decimal("9.2")}
-#: Assumed likewise, of places that the product has no engine for.
+#: Assumed likewise, of platforms that the product has no engine for.
 _SHELL_START_SECONDS: Final = Decimal(300)
 _LAMBDA_START_SECONDS: Final = Decimal(60)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """``rate`` is that of a whole task of the size that ``name`` tells, for ``unit_seconds``.
+class Platform:
+    """``rate`` is that of a whole task of the size that ``name`` says, for ``unit_seconds``.
 
     ``prices`` are the names of the prices that it is made of.
     """
@@ -80,8 +80,8 @@ def estimated_seconds(engine: Engine, events: int) -> Decimal:
     return _START_SECONDS[engine] + _SECONDS_A_MILLION[engine] * events / 1_000_000
 
 
-def place_of(engine: Engine, prices: Prices) -> Place:
-    """Where an engine runs."""
+def platform_of(engine: Engine, prices: Prices) -> Platform:
+    """The platform that an engine runs on."""
     match engine:
         case Engine.LOCAL:
             return fargate(prices, "arm", vcpus=1, gigabytes=2)
@@ -91,13 +91,13 @@ def place_of(engine: Engine, prices: Prices) -> Place:
             return glue_spark(prices, dpus=MIN_SPARK_DPUS)
 
 
-def elsewhere(engine: Engine, events: int, prices: Prices) -> list[tuple[Place, Decimal]]:
-    """Other places for the same run, with its seconds there."""
+def alternatives(engine: Engine, events: int, prices: Prices) -> list[tuple[Platform, Decimal]]:
+    """Other platforms for the same run, with its seconds there."""
     others = [other for other in Engine if other is not engine]
     local = estimated_seconds(Engine.LOCAL, events)
     work = local - start_seconds(Engine.LOCAL)
     return [
-        *((place_of(other, prices), estimated_seconds(other, events)) for other in others),
+        *((platform_of(other, prices), estimated_seconds(other, events)) for other in others),
         (fargate(prices, "x86", vcpus=1, gigabytes=2), local),
         # a sixteenth of 4 vCPUs is a quarter of one
         (glue_python_shell(prices), _SHELL_START_SECONDS + 4 * work),
@@ -105,26 +105,26 @@ def elsewhere(engine: Engine, events: int, prices: Prices) -> list[tuple[Place, 
     ]
 
 
-def glue_spark(prices: Prices, dpus: int) -> Place:
+def glue_spark(prices: Prices, dpus: int) -> Platform:
     """A Spark job of Glue. It has 2 DPU at least; a Python shell may have less."""
-    return Place(f"Glue Spark, {dpus} DPU", _glue_rate(prices, Decimal(dpus)), _HOUR, ("glue_dpu",))
+    return Platform(f"Glue Spark, {dpus} DPU", _glue_rate(prices, Decimal(dpus)), _HOUR, ("glue_dpu",))
 
 
-def glue_python_shell(prices: Prices) -> Place:
-    return Place("Glue Python shell, 1/16 DPU", _glue_rate(prices, Decimal("0.0625")), _HOUR, ("glue_dpu",))
+def glue_python_shell(prices: Prices) -> Platform:
+    return Platform("Glue Python shell, 1/16 DPU", _glue_rate(prices, Decimal("0.0625")), _HOUR, ("glue_dpu",))
 
 
-def fargate(prices: Prices, machine: Literal["arm", "x86"], *, vcpus: int, gigabytes: int) -> Place:
+def fargate(prices: Prices, machine: Literal["arm", "x86"], *, vcpus: int, gigabytes: int) -> Platform:
     names = f"fargate_{machine}_vcpu", f"fargate_{machine}_memory"
     vcpu, memory = (prices.by_name()[name].rate for name in names)
     rate = Rate(vcpu.cost_of(vcpus) + memory.cost_of(gigabytes), 1, "task-hour")
-    return Place(f"Fargate {machine}, {vcpus} vCPU, {gigabytes} GB", rate, _HOUR, names)
+    return Platform(f"Fargate {machine}, {vcpus} vCPU, {gigabytes} GB", rate, _HOUR, names)
 
 
-def lambda_arm(prices: Prices, *, gigabytes: int) -> Place:
+def lambda_arm(prices: Prices, *, gigabytes: int) -> Platform:
     """Lambda bills by the millisecond, without a minimum."""
     rate = Rate(prices.lambda_arm_memory.rate.cost_of(gigabytes), 1, "second")
-    return Place(f"Lambda arm, {gigabytes} GB", rate, 1, ("lambda_arm_memory",), has_minimum=False)
+    return Platform(f"Lambda arm, {gigabytes} GB", rate, 1, ("lambda_arm_memory",), has_minimum=False)
 
 
 def _glue_rate(prices: Prices, dpus: Decimal) -> Rate:

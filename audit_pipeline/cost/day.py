@@ -23,7 +23,7 @@ def cost_of_day(manifest: Manifest, prices: Prices) -> Decimal | None:
     """Dollars to take the day's events in, to run it once, and to keep its raw for 90 days and its rows for a year.
 
     Were it in AWS: the manifest does not know. Queries and what guards the pipeline are not in it. Thirty such days are
-    what ``audit-pipeline cost`` tells for a month. None for an engine that has no price here.
+    what ``audit-pipeline cost`` prints for a month. None for an engine that has no price here.
     """
     if manifest.engine not in [engine.value for engine in Engine]:
         return None

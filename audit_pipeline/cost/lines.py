@@ -6,7 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final
 
-from audit_pipeline.cost.compute import Place, elsewhere, estimated_seconds, place_of
+from audit_pipeline.cost.compute import Platform, alternatives, estimated_seconds, platform_of
 from audit_pipeline.cost.prices import Prices, Rate
 from audit_pipeline.cost.rounding import GB, KB, TB, billed_scan, steps
 from audit_pipeline.cost.workload import DAYS_A_MONTH, PARQUET_MONTHS, RAW_MONTHS, Amounts, Workload
@@ -58,7 +58,7 @@ TOTALS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """``quantity`` of the rate's unit; ``how`` tells in short where it comes from; ``prices`` are names of prices."""
+    """``quantity`` of the rate's unit; ``how`` says in short where it comes from; ``prices`` are names of prices."""
 
     part: Part
     name: str
@@ -94,8 +94,8 @@ def bill(workload: Workload, prices: Prices) -> list[Line]:
         *_guards(month, workload, prices),
         *_orchestrator(prices),
         *(
-            compute_line(Part.ELSEWHERE, place, month.runs, run_seconds)
-            for place, run_seconds in elsewhere(workload.engine, workload.events_per_day, prices)
+            compute_line(Part.ELSEWHERE, platform, month.runs, run_seconds)
+            for platform, run_seconds in alternatives(workload.engine, workload.events_per_day, prices)
         ),
     ]
 
@@ -130,7 +130,7 @@ def path_lines(amounts: Amounts, prices: Prices) -> list[Line]:
             "S3 raw: kept", raw * RAW_MONTHS, p.s3_storage.rate,
             f"{raw:.3f} GB of gzip, {RAW_MONTHS} months", "s3_storage",
         ),
-        compute_line(Part.PATH, place_of(a.engine, p), a.runs, a.run_seconds),
+        compute_line(Part.PATH, platform_of(a.engine, p), a.runs, a.run_seconds),
         _line("S3, the run: PUT, LIST", a.run_puts, p.s3_put.rate, "listings, files, locks", "s3_put"),
         _line("S3, the run: GET", a.run_gets, p.s3_get.rate, "raw objects, checks", "s3_get"),
         _line(
@@ -144,9 +144,16 @@ def path_lines(amounts: Amounts, prices: Prices) -> list[Line]:
     ]  # fmt: skip
 
 
-def compute_line(part: Part, place: Place, runs: int, seconds: Decimal) -> Line:
-    """``runs`` of ``seconds`` each, in this place."""
-    return Line(part, place.name, place.quantity(runs, seconds), place.rate, place.how(runs, seconds), place.prices)
+def compute_line(part: Part, platform: Platform, runs: int, seconds: Decimal) -> Line:
+    """``runs`` of ``seconds`` each, on this platform."""
+    return Line(
+        part,
+        platform.name,
+        platform.quantity(runs, seconds),
+        platform.rate,
+        platform.how(runs, seconds),
+        platform.prices,
+    )
 
 
 def athena_line(queries: int, query_bytes: int, prices: Prices) -> Line:

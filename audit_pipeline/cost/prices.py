@@ -46,7 +46,7 @@ class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if not (self.dollars.is_finite() and self.dollars >= 0):
-            raise ValueError(f"{self.dollars} is no price")
+            raise ValueError(f"{self.dollars} is not a price")
 
     @property
     def rate(self) -> Rate:
@@ -83,7 +83,7 @@ class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def load_prices(own: Path | None = None) -> Prices:
     """The package's prices, those of the file ``own`` in their place.
 
-    :class:`SettingsError` where that file cannot be read, or holds something that is no price or none that is known.
+    :class:`SettingsError` where that file cannot be read, or holds an invalid price or an unknown name.
     """
     ours = _parsed(resources.files("audit_pipeline.cost").joinpath("prices.yaml").read_text(encoding="utf-8"))
     try:

@@ -1,6 +1,6 @@
 """What is to be paid for: a workload, and the amounts that it makes of everything that has a price.
 
-The constants are what the amounts rest on besides what the user says; each tells where it comes from.
+The constants are what the amounts rest on besides what the user says; each says where it comes from.
 """
 
 import math
@@ -32,7 +32,7 @@ GZIP_RATIO: Final = Decimal("6.2")
 PARQUET_SHARE: Final = Decimal("18.9") / Decimal("170")
 #: Raw is kept for 90 days (the stack's lifecycle).
 RAW_MONTHS: Final = 3
-#: The table is never deleted. What it costs is told as it is after a year.
+#: The table is never deleted. What it costs is printed as it is after a year.
 PARQUET_MONTHS: Final = 12
 
 #: Requests of a run to the lake, its checks included: 59 to 76 PUT and LIST (files, locks, manifest) and 127 to 254 GET
@@ -45,7 +45,7 @@ LISTINGS_A_RUN: Final = 2
 _KEYS_A_PAGE: Final = 1000
 
 #: Of the sensor of late files: ticks a day, days that it watches all day, days that it sweeps once a day besides.
-_LOOKS_A_DAY: Final = 288
+_CHECKS_PER_DAY: Final = 288
 _WATCHED_DAYS: Final = 3
 _SWEPT_DAYS: Final = 27
 
@@ -120,8 +120,8 @@ class Workload:
 
     @property
     def sensor_lists(self) -> int:
-        """LIST requests a day of the sensor of late files; with each look one for the manifests."""
-        return (_LOOKS_A_DAY * _WATCHED_DAYS + _SWEPT_DAYS) * self._listing_of_a_day + _LOOKS_A_DAY
+        """LIST requests a day of the sensor of late files; with each check one for the manifests."""
+        return (_CHECKS_PER_DAY * _WATCHED_DAYS + _SWEPT_DAYS) * self._listing_of_a_day + _CHECKS_PER_DAY
 
     def month(self, run_seconds: Decimal) -> Amounts:
         """The amounts of 30 days, with a run of so many seconds a day."""

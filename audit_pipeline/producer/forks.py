@@ -1,4 +1,4 @@
-"""Forks of a process that publishes: none while a request is in hand."""
+"""Makes a process that publishes fork only between two requests: see ``_before``."""
 
 import os
 import threading
@@ -9,11 +9,11 @@ __all__ = ["Forked", "watch_forks"]
 
 
 class Forked(Protocol):
-    #: Held during a request, and by whoever forks.
+    #: Held during a request, and during a fork.
     sending: threading.Lock
 
     def start_anew(self) -> None:
-        """In the child, whose parent sends what was published before; ``sending`` is to be a new lock."""
+        """Called in the child: the parent sends what was published before. It makes ``sending`` a new lock."""
 
 
 _watched: "Final[weakref.WeakSet[Forked]]" = weakref.WeakSet()
@@ -21,30 +21,30 @@ _forking: Final = threading.Lock()
 _held: Final[list[Forked]] = []
 
 
-def watch_forks(one: Forked) -> None:
-    """For as long as it lives."""
-    _watched.add(one)
+def watch_forks(forked: Forked) -> None:
+    """Hold its lock during every fork, for as long as the object lives."""
+    _watched.add(forked)
 
 
 def _before() -> None:
     # A request holds locks (of imports that boto3 does late, of its session) that no thread of the child would ever
-    # release: its first request would wait for them for ever. So a fork waits for the requests in hand.
+    # release: its first request would wait for them for ever. So a fork waits until the requests under way have ended.
     _forking.acquire()
     _held[:] = _watched
-    for one in _held:
-        one.sending.acquire()
+    for forked in _held:
+        forked.sending.acquire()
 
 
 def _in_parent() -> None:
-    for one in _held:
-        one.sending.release()
+    for forked in _held:
+        forked.sending.release()
     _held.clear()
     _forking.release()
 
 
 def _in_child() -> None:
-    for one in _held:
-        one.start_anew()
+    for forked in _held:
+        forked.start_anew()
     _held.clear()
     _forking.release()
 

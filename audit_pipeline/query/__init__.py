@@ -3,13 +3,13 @@
 from audit_pipeline.extras import extra
 
 with extra("query", "audit_pipeline.query"):
+    from audit_pipeline.contract.values import Action, ActorType
     from audit_pipeline.query.asynchronous import AsyncAuditLogClient
     from audit_pipeline.query.client import AuditLogClient
     from audit_pipeline.query.differences import Difference, differences
     from audit_pipeline.query.errors import CursorError, InvalidQueryError
     from audit_pipeline.query.items import AuditLogItem, HistoryEntry, Page
-    from audit_pipeline.query.query import AuditLogQuery, QueryLimits
-    from audit_pipeline.query.values import Action, ActorType, Order, PageDirection
+    from audit_pipeline.query.query import AuditLogQuery, Order, PageDirection, QueryLimits
 
 __all__ = [
     "Action",

@@ -20,9 +20,8 @@ from audit_pipeline.query.differences import differences
 from audit_pipeline.query.errors import InvalidQueryError
 from audit_pipeline.query.export import EXPORT_SCHEMA, ExportFormat, arrow_batches, write_file
 from audit_pipeline.query.items import AuditLogItem, HistoryEntry, Page, items_of, position_of
-from audit_pipeline.query.query import AuditLogQuery, QueryLimits
+from audit_pipeline.query.query import AuditLogQuery, Order, PageDirection, QueryLimits
 from audit_pipeline.query.sql import Span, Statement, build_statement, reads_descending
-from audit_pipeline.query.values import Order, PageDirection
 from audit_pipeline.settings import QuerySettings, load_query_settings
 
 if TYPE_CHECKING:

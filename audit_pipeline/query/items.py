@@ -9,11 +9,11 @@ import msgspec
 import pyarrow as pa
 
 from audit_pipeline.catalog.results import QueryStats
+from audit_pipeline.contract.values import Action, ActorType
 from audit_pipeline.epoch import epoch_ms
 from audit_pipeline.query.cursor import Position
 from audit_pipeline.query.differences import Difference
 from audit_pipeline.query.sql import COLUMNS
-from audit_pipeline.query.values import Action, ActorType
 
 __all__ = ["AuditLogItem", "HistoryEntry", "Page", "items_of", "position_of"]
 

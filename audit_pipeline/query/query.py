@@ -4,16 +4,31 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime, timedelta
+from enum import StrEnum
 from typing import Final
 
 from audit_pipeline.contract.source import SOURCE_PATTERN
+from audit_pipeline.contract.values import Action, ActorType
 from audit_pipeline.query.errors import InvalidQueryError
-from audit_pipeline.query.values import Action, ActorType, Order, PageDirection
 
-__all__ = ["AuditLogQuery", "QueryLimits"]
+__all__ = ["AuditLogQuery", "Order", "PageDirection", "QueryLimits"]
 
 _TEXTS: Final = ("entity_id", "actor_name", "correlation_id", "parent_id", "channel_code", "text", "cursor")
 _LISTS: Final = ("sources", "entity_types", "actions", "actor_types")
+
+
+class Order(StrEnum):
+    """The order of rows by (Timestamp, Id, source, EntityIndex)."""
+
+    ASCENDING = "asc"
+    DESCENDING = "desc"
+
+
+class PageDirection(StrEnum):
+    """The page after a cursor or the page before it, both in the query's order."""
+
+    NEXT = "next"
+    PREVIOUS = "previous"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +61,7 @@ class AuditLogQuery:
         Also rows whose parent is ``entity_id``. ``entity_types`` then filters the type of the entity and, where a row
         has it, the type of its parent, but not the type of the children.
     actions, actor_name, actor_types, correlation_id, parent_id, channel_code
-        Equal to the column, or to one of the values.
+        Equal to the column, or to one of the values. An unknown action or type of actor is a value like any other.
     text
         A substring of EntityName, Before or After, case-sensitive and without wild cards. Before and After are searched
         as delivered, so a letter that the producer wrote as ``\\u00e9`` is found under that spelling.

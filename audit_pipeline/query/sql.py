@@ -19,8 +19,7 @@ from sqlglot import exp
 from audit_pipeline.contract.columns import PARTITION_COLUMNS, ROW_SCHEMA
 from audit_pipeline.epoch import DAY_MS, day_number, moment_of
 from audit_pipeline.query.cursor import Position
-from audit_pipeline.query.query import AuditLogQuery
-from audit_pipeline.query.values import Order, PageDirection
+from audit_pipeline.query.query import AuditLogQuery, Order, PageDirection
 
 __all__ = ["COLUMNS", "Dialect", "Span", "Statement", "build_statement", "reads_descending"]
 

@@ -274,8 +274,8 @@ def test_money_is_exact_as_it_stands_in_the_file(tmp_path: Path) -> None:
     [
         ("firehose: cheap", "firehose"),
         (OWN.replace("0.058", "cheap"), "firehose"),
-        (OWN.replace("0.058", "-1"), "is no price"),
-        (OWN.replace("0.058", "NaN"), "is no price"),
+        (OWN.replace("0.058", "-1"), "is not a price"),
+        (OWN.replace("0.058", "NaN"), "is not a price"),
         (OWN.replace("per: 1", "per: 0"), "firehose"),
         (OWN.replace("firehose", "firehoses"), "firehoses"),
         (OWN.replace("how: read", "how: guessed"), "guessed"),
@@ -430,11 +430,11 @@ def test_the_table_shows_each_line_once_with_its_dollars() -> None:
         (["--events-per-day", "1", "--prices", "/no/such/file"], "the price file /no/such/file cannot be used"),
     ],
 )
-def test_wrong_use_is_told_with_code_2(arguments: list[str], says: str) -> None:
+def test_wrong_use_ends_with_code_2(arguments: list[str], says: str) -> None:
     assert says in " ".join(CLI.refusal("cost", *arguments).replace("│", " ").split())
 
 
-def test_status_tells_what_each_day_cost(lake: Lake) -> None:
+def test_status_shows_what_each_day_cost(lake: Lake) -> None:
     lake.write(key(DAY1, 10), zipped("".join(event(f"e{n}") for n in range(2000))))
     manifest = lake.run(DAY1)
     status = Commands(

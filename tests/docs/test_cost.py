@@ -9,7 +9,7 @@ import pytest
 from typer.main import get_command
 
 from audit_pipeline.cli.app import app
-from audit_pipeline.cost.compute import estimated_seconds, place_of, start_seconds
+from audit_pipeline.cost.compute import estimated_seconds, platform_of, start_seconds
 from audit_pipeline.cost.lines import Line, Part, bill, compute_line, total
 from audit_pipeline.cost.prices import load_prices
 from audit_pipeline.cost.workload import DAYS_A_MONTH, Engine, Workload
@@ -81,7 +81,9 @@ SENSOR = "late-file sensor: LIST"
         ("`AUDIT_LATE_DAYS=1` {} |", sensor(288 * (1 * 2 + 1) + 29 * 2)),
         (
             "day more: {} on Fargate",
-            compute_line(Part.PATH, place_of(Engine.LOCAL, PRICES), 24 * 30, start_seconds(Engine.LOCAL) + 1).dollars,
+            compute_line(
+                Part.PATH, platform_of(Engine.LOCAL, PRICES), 24 * 30, start_seconds(Engine.LOCAL) + 1
+            ).dollars,
         ),
         ("the archive | {};", lines()["EventBridge archive"].dollars + lines()["EventBridge archive: kept"].dollars),
         ("history | {} more", lines()["S3 table: kept"].dollars),
