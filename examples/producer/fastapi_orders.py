@@ -1,4 +1,4 @@
-"""FastAPI: one publisher for the application's life; a request answers once the bus has its event.
+"""FastAPI: one publisher for the application's life; a request is answered once the bus has accepted its event.
 
     AUDIT_BUS=audit uvicorn fastapi_orders:app
 

@@ -2,7 +2,7 @@
 
     AUDIT_BUS=audit python relay.py sqlite:///shop.db [--once]
 
-It stops at SIGTERM or Ctrl-C after the request in hand; killed at any moment, it loses nothing.
+It stops at SIGTERM or Ctrl-C after the request that is under way; killed at any moment, it loses nothing.
 """
 
 import logging

@@ -17,7 +17,7 @@ from audit_pipeline.catalog import athena as athena_module
 from audit_pipeline.catalog.athena import Athena, athena_of, price_of
 from audit_pipeline.errors import QueryCancelledError, QueryError, SettingsError
 from audit_pipeline.settings import QuerySettings
-from tests.servers.athena import DATABASE, Answer, AthenaServer, Column, DuckDBEngine, Engine, WorkGroup
+from tests.servers.athena import DATABASE, AthenaServer, Column, DuckDBEngine, Engine, QueryResult, WorkGroup
 from tests.support.waiting import HANGS_SECONDS, wait_until
 
 SQL = "SELECT * FROM numbers WHERE n < ? AND t <> ? ORDER BY n"
@@ -28,10 +28,10 @@ class Fixed(Engine):
     """Gives the same answer to every query."""
 
     def __init__(self, columns: Sequence[Column], *rows: Sequence[str | None], scanned: int = 0) -> None:
-        self.answer = Answer(columns, rows, scanned)
+        self.result = QueryResult(columns, rows, scanned)
 
-    def run(self, *_: object) -> Answer:
-        return self.answer
+    def run(self, *_: object) -> QueryResult:
+        return self.result
 
 
 @pytest.fixture(scope="module")

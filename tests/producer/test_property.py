@@ -88,7 +88,7 @@ def delivered(entry: Entry) -> str:
         "Time": int(entry.time.timestamp()),
         "EventBusName": bus.name,
     }
-    response = bus.answer("PutEvents", {"Entries": [request]})
+    response = bus.respond("PutEvents", {"Entries": [request]})
     assert response["FailedEntryCount"] == 0, response
     return bus.envelopes[0]
 

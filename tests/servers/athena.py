@@ -40,12 +40,12 @@ from tests.servers.s3 import S3Server
 from tests.support.waiting import HANGS_SECONDS
 
 __all__ = [
-    "Answer",
     "AthenaServer",
     "Column",
     "DuckDBEngine",
     "Engine",
     "QueryFailedError",
+    "QueryResult",
     "TrinoEngine",
     "WorkGroup",
 ]
@@ -78,7 +78,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Answer:
+class QueryResult:
     """A result as Athena shows it: every value as text, None for NULL."""
 
     columns: Sequence[Column]
@@ -103,7 +103,9 @@ class QueryFailedError(Exception):
 class Engine(Protocol):
     """What runs the SQL. ``parameters`` are checked SQL literals, one for each ``?``."""
 
-    def run(self, sql: str, parameters: Sequence[str], database: str | None, cancelled: threading.Event) -> Answer: ...
+    def run(
+        self, sql: str, parameters: Sequence[str], database: str | None, cancelled: threading.Event
+    ) -> QueryResult: ...
 
 
 # The server ------------------------------------------------------------------------------------------------------
@@ -147,7 +149,7 @@ class _Execution:
     cancelled: threading.Event = field(default_factory=threading.Event)
     state: str = "QUEUED"
     failure: QueryFailedError | None = None
-    answer: Answer | None = None
+    result: QueryResult | None = None
     #: When it was submitted, began to run, and ended.
     times: list[float] = field(default_factory=lambda: [time.time()])
     thread: threading.Thread | None = None
@@ -160,9 +162,9 @@ class _Execution:
     @property
     def rows(self) -> list[Sequence[str | None]]:
         """All rows of GetQueryResults; the first of a SELECT is its header."""
-        assert self.answer is not None
-        header = [[column.name for column in self.answer.columns]] if self.kind[1] == "SELECT" else []
-        return [*header, *self.answer.rows]
+        assert self.result is not None
+        header = [[column.name for column in self.result.columns]] if self.kind[1] == "SELECT" else []
+        return [*header, *self.result.rows]
 
     @property
     def reason(self) -> str | None:
@@ -257,7 +259,7 @@ class AthenaServer(JsonService):
 
     # The operations
 
-    def answer(self, operation: str, request: _Json) -> _Json:
+    def respond(self, operation: str, request: _Json) -> _Json:
         error = None
         try:
             if self._refusals[operation]:
@@ -333,7 +335,7 @@ class AthenaServer(JsonService):
             state = execution.state
         if state in ("QUEUED", "RUNNING"):
             raise _Refused(f"Query has not yet finished. Current state: {state}")
-        if execution.answer is None:
+        if execution.result is None:
             raise _Refused(f"Query did not finish successfully. Final query state: {state}")
         most = request.get("MaxResults", MAX_PAGE_ROWS)
         if not 1 <= most <= MAX_PAGE_ROWS:
@@ -341,7 +343,7 @@ class AthenaServer(JsonService):
         first = _row_of(request["NextToken"], execution.id) if "NextToken" in request else 0
         rows = execution.rows
         page = [{"Data": [{} if v is None else {"VarCharValue": v} for v in row]} for row in rows[first : first + most]]
-        metadata = {"ColumnInfo": [_column_info(column) for column in execution.answer.columns]}
+        metadata = {"ColumnInfo": [_column_info(column) for column in execution.result.columns]}
         more = {"NextToken": _token_of(first + most, execution.id)} if first + most < len(rows) else {}
         return {"ResultSet": {"Rows": page, "ResultSetMetadata": metadata}, "UpdateCount": 0} | more
 
@@ -392,7 +394,7 @@ class AthenaServer(JsonService):
                 "Status": {k: v for k, v in status.items() if v is not None},
                 "Statistics": {
                     "EngineExecutionTimeInMillis": _milliseconds(until - began),
-                    "DataScannedInBytes": execution.answer.scanned_bytes if execution.answer else 0,
+                    "DataScannedInBytes": execution.result.scanned_bytes if execution.result else 0,
                     "TotalExecutionTimeInMillis": _milliseconds(until - submitted),
                     "QueryQueueTimeInMillis": _milliseconds(began - submitted),
                     "ResultReuseInformation": {"ReusedPreviousResult": False},
@@ -404,12 +406,12 @@ class AthenaServer(JsonService):
     # The life of a query
 
     def _work(self, execution: _Execution) -> None:
-        answer, failure = None, None
+        result, failure = None, None
         try:
             self._stay(execution, "QUEUED", self.seconds_queued)
             self._stay(execution, "RUNNING", self.seconds_running)
             if not execution.cancelled.is_set():
-                answer = self._run(execution)
+                result = self._run(execution)
         except QueryFailedError as error:
             failure = error
         except Exception as error:
@@ -419,22 +421,22 @@ class AthenaServer(JsonService):
             if execution.cancelled.is_set():
                 self._change(execution, "CANCELLED")
             else:
-                execution.answer, execution.failure = answer, failure
+                execution.result, execution.failure = result, failure
                 self._change(execution, "FAILED" if failure else "SUCCEEDED")
 
-    def _run(self, execution: _Execution) -> Answer:
+    def _run(self, execution: _Execution) -> QueryResult:
         if self._failures:
             raise self._failures.popleft()
-        answer = self.engine.run(execution.sql, execution.parameters, execution.database, execution.cancelled)
+        result = self.engine.run(execution.sql, execution.parameters, execution.database, execution.cancelled)
         if self.s3 and not execution.cancelled.is_set():
             bucket, _, key = execution.output.removeprefix("s3://").partition("/")
-            body = _csv(answer) if execution.kind[0] == "DML" else _plain(answer)
+            body = _csv(result) if execution.kind[0] == "DML" else _plain(result)
             try:
                 self.s3.client.put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/octet-stream")
             except (BotoCoreError, ClientError) as error:
                 reason = f"Access denied when writing output to url: {execution.output}"
                 raise QueryFailedError(reason, error=CANNOT_WRITE) from error
-        return answer
+        return result
 
     def _stay(self, execution: _Execution, state: str, seconds: float) -> None:
         with self._changed:
@@ -583,16 +585,16 @@ def _column_info(column: Column) -> _Json:
     }
 
 
-def _csv(answer: Answer) -> bytes:
+def _csv(result: QueryResult) -> bytes:
     """Every value in quotes, and nothing at all for NULL."""
-    rows = [[column.name for column in answer.columns], *answer.rows]
+    rows = [[column.name for column in result.columns], *result.rows]
     return "".join(
         ",".join("" if value is None else '"' + value.replace('"', '""') + '"' for value in row) + "\n" for row in rows
     ).encode()
 
 
-def _plain(answer: Answer) -> bytes:
-    return "".join("\t".join(value or "" for value in row) + "\n" for row in answer.rows).encode()
+def _plain(result: QueryResult) -> bytes:
+    return "".join("\t".join(value or "" for value in row) + "\n" for row in result.rows).encode()
 
 
 _PRECISIONS: Final = {
@@ -690,7 +692,7 @@ class DuckDBEngine:
         self._database = database
         self._injected = {"auditlog": "source"} if injected is None else dict(injected)
 
-    def run(self, sql: str, parameters: Sequence[str], database: str | None, cancelled: threading.Event) -> Answer:
+    def run(self, sql: str, parameters: Sequence[str], database: str | None, cancelled: threading.Event) -> QueryResult:
         tree = _with_parameters(sql, parameters)
         if not isinstance(tree, exp.Query | exp.Values):
             raise QueryFailedError(f"NOT_SUPPORTED: this stand-in for Athena runs SELECT only, not {_kind(tree)[1]}")
@@ -708,7 +710,9 @@ class DuckDBEngine:
                 raise _duckdb_failure(error) from error
         names = _output_names(tree, [name for name, *_ in described])
         columns = [_duckdb_column(name, str(kind)) for name, (_, kind, *_) in zip(names, described, strict=True)]
-        return Answer(columns, [[_text(value) for value in row] for row in rows], profile.get("total_bytes_read", 0))
+        return QueryResult(
+            columns, [[_text(value) for value in row] for row in rows], profile.get("total_bytes_read", 0)
+        )
 
     def _check_projection(self, tree: exp.Expr, connection: duckdb.DuckDBPyConnection) -> None:
         for name, column in self._injected.items():
@@ -874,7 +878,7 @@ class TrinoEngine:
     def __init__(self, host: str, port: int, catalog: str, user: str = "athena") -> None:
         self._address: _Json = {"host": host, "port": port, "catalog": catalog, "user": user}
 
-    def run(self, sql: str, parameters: Sequence[str], database: str | None, cancelled: threading.Event) -> Answer:
+    def run(self, sql: str, parameters: Sequence[str], database: str | None, cancelled: threading.Event) -> QueryResult:
         if parameters:
             quoted = sql.replace("'", "''")
             sql = f"EXECUTE IMMEDIATE '{quoted}' USING {', '.join(parameters)}"
@@ -896,7 +900,7 @@ class TrinoEngine:
             kinds = [str(described[1]) for described in cursor.description or ()]
             columns = [_trino_column(d[0], kind) for d, kind in zip(cursor.description or (), kinds, strict=True)]
             texts = [[_trino_text(value, kind) for value, kind in zip(row, kinds, strict=True)] for row in rows]
-            return Answer(columns, texts, (cursor.stats or {}).get("physicalInputBytes", 0))
+            return QueryResult(columns, texts, (cursor.stats or {}).get("physicalInputBytes", 0))
 
 
 def _trino_column(name: str, kind: str) -> Column:

@@ -10,7 +10,7 @@ import duckdb
 from audit_pipeline.catalog.duckdb import open_connection
 from audit_pipeline.settings import QuerySettings
 from audit_pipeline.store.objects import open_store
-from tests.servers.athena import Answer, DuckDBEngine
+from tests.servers.athena import DuckDBEngine, QueryResult
 
 PARTITIONS = {"auditlog": ("dt", "source"), "auditlog_quarantine": ("dt",)}
 
@@ -49,7 +49,7 @@ class GlueEngine:
         self._glue = glue
         self._settings = settings
 
-    def run(self, sql: str, parameters: Sequence[str], database: str | None, cancelled: threading.Event) -> Answer:
+    def run(self, sql: str, parameters: Sequence[str], database: str | None, cancelled: threading.Event) -> QueryResult:
         # not the quarantine, which may have no file
         locations = {"auditlog": locations_in(self._glue, self._settings.database)["auditlog"]}
         return engine_over(self._settings, locations).run(sql, parameters, database, cancelled)

@@ -93,7 +93,7 @@ class EventBus(JsonService):
 
     # One request
 
-    def answer(self, operation: str, request: _Json) -> _Json:
+    def respond(self, operation: str, request: _Json) -> _Json:
         if operation != "PutEvents":
             raise Refused("UnknownOperationException", "this stand-in only has PutEvents")
         entries = request.get("Entries")

@@ -320,7 +320,7 @@ class FirehoseServer(JsonService):
         stream = self.streams[name] = DeliveryStream(name, destination, self._s3, faults=faults, clock=clock)
         return stream
 
-    def answer(self, operation: str, request: _Json) -> _Json:
+    def respond(self, operation: str, request: _Json) -> _Json:
         handlers: Mapping[str, Callable[[_Json], _Json]] = {
             "CreateDeliveryStream": self._create,
             "DescribeDeliveryStream": self._describe,

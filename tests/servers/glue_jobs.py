@@ -115,7 +115,7 @@ class GlueJobs(JsonService):
     def log(self, run: Run, name: str) -> Path:
         return self.folder / f"{run.id}.{name}"
 
-    def answer(self, operation: str, request: _Json) -> _Json:
+    def respond(self, operation: str, request: _Json) -> _Json:
         with self._lock:
             self.requests[operation] += 1
             faults = self._faults.get(operation, [])

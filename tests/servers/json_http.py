@@ -32,14 +32,14 @@ class Reset(Exception):  # noqa: N818
 
 
 class JsonService:
-    """A server that runs from ``start`` to ``stop``, or as a context manager. ``answer`` is the service itself."""
+    """A server that runs from ``start`` to ``stop``, or as a context manager. ``respond`` is the service itself."""
 
     port: int = 0
     #: The member of an error with its text.
     message_member: ClassVar[str] = "message"
     _server: "_Server"
 
-    def answer(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+    def respond(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         """Raises :class:`Refused` and :class:`Reset`."""
         raise NotImplementedError
 
@@ -80,7 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
         operation = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         try:
-            self._answer(200, self.server.service.answer(operation, request))
+            self._answer(200, self.server.service.respond(operation, request))
         except Refused as refusal:
             error = {"__type": refusal.code, self.server.service.message_member: str(refusal)}
             self._answer(refusal.status, error | refusal.members)

@@ -20,7 +20,7 @@ from pyathena.pandas.cursor import PandasCursor
 
 from audit_pipeline.catalog.duckdb import connect
 from audit_pipeline.settings import Settings
-from tests.servers.athena import Answer, AthenaServer, Column, DuckDBEngine, TrinoEngine, WorkGroup
+from tests.servers.athena import AthenaServer, Column, DuckDBEngine, QueryResult, TrinoEngine, WorkGroup
 from tests.servers.s3 import S3Server, s3_server
 from tests.servers.trino import CATALOG, TrinoServer
 from tests.support.lake import DAY1, DAY2, DAY3, Lake
@@ -54,9 +54,9 @@ class Recorder:
     def __init__(self) -> None:
         self.given: list[tuple[str, Sequence[str], str | None]] = []
 
-    def run(self, sql: str, parameters: Sequence[str], database: str | None, cancelled: threading.Event) -> Answer:
+    def run(self, sql: str, parameters: Sequence[str], database: str | None, cancelled: threading.Event) -> QueryResult:
         self.given.append((sql, parameters, database))
-        return Answer([Column("x", "varchar")], [["1"]])
+        return QueryResult([Column("x", "varchar")], [["1"]])
 
 
 @pytest.fixture

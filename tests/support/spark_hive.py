@@ -1,7 +1,7 @@
-"""A process of its own with Spark and its embedded Hive: runs the statements of stdin and tells what Hive then has.
+"""A process of its own with Spark and its embedded Hive: runs the statements of stdin and prints what Hive then has.
 
-Statements come as a JSON list. The answer is a JSON object: of every table, its columns, partition columns, properties,
-and what else DESCRIBE tells. Run it in an empty folder, where Hive keeps its files.
+Statements come as a JSON list. The output is a JSON object: of every table, its columns, partition columns, properties,
+and what else DESCRIBE shows. Run it in an empty folder, where Hive keeps its files.
 """
 
 import json
