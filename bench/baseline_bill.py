@@ -11,7 +11,8 @@ from typing import Annotated, Any, Final
 import typer
 
 from audit_pipeline.cli.cost import dollars
-from audit_pipeline.cli.output import cell, print_json, stdout_console, table
+from audit_pipeline.cli.output import cell, print_json, stdout_console
+from audit_pipeline.cli.tables import FittingTable
 from audit_pipeline.cost.lines import Line, Part, bill, month_lines, total
 from audit_pipeline.cost.prices import Prices, Rate, load_prices
 from audit_pipeline.cost.rounding import MB
@@ -104,11 +105,11 @@ def print_bill(as_json: Annotated[bool, typer.Option("--json", help="JSON Lines,
             print_json(line.to_json())
         return
     title = f"the baseline, {BASELINE.events_per_day:,} events a day of {BASELINE.event_bytes:,} bytes"
-    shown = table("line", "it says, $", "it is, $", "ours, $", "why", title=title, right=3)
+    shown = FittingTable("line", "it says, $", "it is, $", "ours, $", "why", title=title, right=3)
     for line in lines:
         says = "—" if line.says is None else f"{line.says}"
         shown.add_row(cell(line.name), says, dollars(line.costs), dollars(line.ours), cell(line.why))
-    stdout_console().print(shown)
+    shown.print(stdout_console())
 
 
 if __name__ == "__main__":

@@ -24,13 +24,12 @@ import typer
 
 from audit_pipeline import AuditLogClient, AuditLogQuery
 from audit_pipeline.catalog.duckdb import connect
-from audit_pipeline.cli.output import table
 from audit_pipeline.engines import run_partition
 from audit_pipeline.settings import QuerySettings, Settings
 from audit_pipeline.simulate import Shares, simulate
 from audit_pipeline.store.layout import TABLE_PREFIX
 from audit_pipeline.store.objects import open_store
-from bench.report import print_records
+from bench.report import figures_table, print_records
 
 FIRST: Final = date(2026, 5, 1)
 _PAGE: Final = 100
@@ -82,7 +81,7 @@ def bench(
     with connect(QuerySettings(lake_url=str(bare))) as connection:
         answers += [_answer(q.name, "plain SQL", partial(q.plain, connection), 2, size) for q in questions]
     title = f"{days} days of {events:,} events, {size / 1e6:,.0f} MB in {len(_files(lake)):,} files"
-    shown = table("", "", "first ms", "ms", "MB read", "of all", "rows", title=title, right=5)
+    shown = figures_table("", "", "first ms", "ms", "MB read", "of all", "rows", title=title)
     for question in questions:
         for answer in (a for a in answers if a.question == question.name):
             figures = (f"{answer.first_ms:,.0f}", f"{answer.ms:,.0f}", f"{answer.bytes_read / 1e6:,.1f}")

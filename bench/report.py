@@ -10,15 +10,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
+from rich import box
 from rich.console import Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from audit_pipeline import __version__
-from audit_pipeline.cli.output import cell, print_json, stdout_console, table
+from audit_pipeline.cli.output import cell, print_json, stdout_console
 from audit_pipeline.errors import SettingsError
 from bench.run import CaseResult, Held, Result
 
-__all__ = ["NOTES", "as_record", "describe_machine", "find_ratios", "print_records", "render"]
+__all__ = ["NOTES", "as_record", "describe_machine", "figures_table", "find_ratios", "print_records", "render"]
 
 NOTES: Final = """\
 Medians of the runs, start of the process included. CPU: user and system seconds of all processes. Peak: memory of all
@@ -62,6 +64,14 @@ def _ratio(ours: Result, theirs: Result, their_share: float) -> Ratio:
     return Ratio(*names, cpu, wall, peak)
 
 
+def figures_table(name: str, *headings: str, title: str = "") -> Table:
+    """Columns of figures behind one of names."""
+    made = Table(name, title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in headings:
+        made.add_column(heading, justify="right")
+    return made
+
+
 def render(result: CaseResult) -> RenderableType:
     facts = result.facts
     title = (
@@ -69,14 +79,14 @@ def render(result: CaseResult) -> RenderableType:
         f"{'newline-delimited' if result.case.newline else 'concatenated'} "
         f"({facts.raw_bytes / 1e6:.0f} MB, {facts.text_bytes / 1e6:.0f} MB of text)"
     )
-    figures = table("", "CPU s", "wall s", "peak MiB", "rows out / in", "altered", "output MB", title=title, right=6)
+    figures = figures_table("", "CPU s", "wall s", "peak MiB", "rows out / in", "altered", "output MB", title=title)
     problems = []
     for one in result.results:
         if one.held:
             figures.add_row(*_cells(one, one.held, facts.rows))
         if one.problem:
             problems.append(Text(f"  {one.contender.name} is left out: {one.problem}", style="yellow"))
-    ratios = table("ratio", "CPU", "wall", "peak", "", title="", right=3)
+    ratios = figures_table("ratio", "CPU", "wall", "peak", "")
     for ratio in find_ratios(result):
         numbers = (f"{n:.2f}" if n is not None else "-" for n in (ratio.cpu, ratio.wall, ratio.peak))
         ratios.add_row(f"{ratio.ours} / {ratio.theirs}", *numbers, ratio.problem or "")

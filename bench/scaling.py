@@ -12,11 +12,11 @@ from typing import Annotated, Any
 
 import typer
 
-from audit_pipeline.cli.output import print_json, stdout_console, table
+from audit_pipeline.cli.output import print_json, stdout_console
 from bench.cases import Case
 from bench.contenders import Contender
 from bench.measure import Measured, measure
-from bench.report import describe_machine
+from bench.report import describe_machine, figures_table
 from bench.run import environment, make_once, say
 
 _STAGES = ("start", "list", "decode", "shuffle", "match", "write")
@@ -56,7 +56,7 @@ def bench(
         for run in runs:
             print_json(asdict(run))
         return
-    shown = table("", "events", "wall s", "CPU s", "peak MiB", *_STAGES, "rest", "again", title="", right=11)
+    shown = figures_table("", "events", "wall s", "CPU s", "peak MiB", *_STAGES, "rest", "again")
     for run in runs:
         shown.add_row(run.contender, f"{run.events:,}", *_figures(run))
         if run.contender.startswith("baseline"):

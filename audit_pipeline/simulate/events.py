@@ -10,7 +10,6 @@ from math import exp, log
 from random import Random
 from typing import Final
 
-from audit_pipeline.contract import values as contract
 from audit_pipeline.simulate.domain import (
     ACTORS,
     CHANNEL_ACCOUNTS,
@@ -31,7 +30,7 @@ _ENVELOPE_ID: Final = slice(len(_ENVELOPE_START), len(_ENVELOPE_START) + 36)
 _RANK_OFFSET: Final = 3
 #: The share of missing optional fields that are an explicit null.
 _NULL_SHARE: Final = 0.3
-_CONTRACT_ACTIONS: Final = frozenset(contract.Action)
+_STANDARD_ACTIONS: Final = frozenset({"Create", "Update", "Delete"})
 _NUMERIC_ID_SHARE: Final = 0.02
 _FRACTION_SHARE: Final = 0.08
 
@@ -53,7 +52,7 @@ def event_text(
     draw = rng.random
     kind = KINDS[int(draw() * 100)]
     action = kind.actions[int(draw() * 100)]
-    if own_action_share < 1 and action.name not in _CONTRACT_ACTIONS and draw() >= own_action_share:
+    if own_action_share < 1 and action.name not in _STANDARD_ACTIONS and draw() >= own_action_share:
         action = UPDATE
     entities = ",".join(_changes(kind, action, draw, missing_share))
     event_id = _optional("event_id", f'"{_uuid7(rng, at)}"', draw, 0.0 if keep_event_id else missing_share)

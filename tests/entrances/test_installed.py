@@ -154,12 +154,10 @@ def test_the_query_client_and_its_commands_need_the_extra_query_alone(
     assert not client.packages() & {"dagster", "great-expectations", "pandas", "polars", "pyspark"}
     assert client.shows(_ASK, settings) == "a b"
     span = ("--from", "2026-05-01", "--to", "2026-05-01")
-    done = client.run("audit-pipeline", "query", *span, "--format", "json", settings=settings)
+    done = client.run("audit-pipeline", "query", *span, "--json", settings=settings)
     assert done.returncode == 0, done.stderr
     assert sorted(json.loads(line)["Id"] for line in done.stdout.splitlines()) == ["a", "b"]
-    done = client.run(
-        "audit-pipeline", "sql", "SELECT count(*) AS n FROM auditlog", "--format", "json", settings=settings
-    )
+    done = client.run("audit-pipeline", "sql", "SELECT count(*) AS n FROM auditlog", "--json", settings=settings)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["n"] == 2
     pipeline = settings | {
