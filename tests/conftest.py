@@ -14,6 +14,7 @@ from xdist.scheduler import LoadFileScheduling
 
 from tests.servers.trino import trino  # noqa: F401 - one server for the whole session
 from tests.support.lake import Lake
+from tests.support.lanes import FAST
 from tests.support.memory_folder import MemoryFolder
 from tests.support.paths import REPOSITORY
 
@@ -36,6 +37,7 @@ settings.register_profile(
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
+settings.register_profile(FAST, settings.get_profile("here"), max_examples=10)
 settings.load_profile("here")
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.paths import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 #: It ends at once, and leaves behind a process that works for half a second.
 _LEAVES_AN_ORPHAN = """
 import os, time

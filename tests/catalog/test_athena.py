@@ -20,6 +20,8 @@ from audit_pipeline.settings import QuerySettings
 from tests.servers.athena import DATABASE, AthenaServer, Column, DuckDBEngine, Engine, QueryResult, WorkGroup
 from tests.support.waiting import HANGS_SECONDS, wait_until
 
+pytestmark = pytest.mark.slow
+
 SQL = "SELECT * FROM numbers WHERE n < ? AND t <> ? ORDER BY n"
 ROWS = 2500
 

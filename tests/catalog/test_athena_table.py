@@ -45,6 +45,8 @@ from tests.support.lake import DAY1, DAY2, DAY3, Lake, event, key
 from tests.support.paths import RAW_EXAMPLES, REPOSITORY
 from tests.support.waiting import HANGS_SECONDS, wait_until
 
+pytestmark = pytest.mark.slow
+
 RAW = {p.relative_to(RAW_EXAMPLES).as_posix(): p.read_bytes() for p in RAW_EXAMPLES.rglob("*") if p.is_file()}
 BUCKET: Final = "audit-lake"
 

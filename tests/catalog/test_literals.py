@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import sqlglot
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlglot import exp
 from sqlglot.tokens import TokenType
@@ -21,6 +21,7 @@ from audit_pipeline.catalog.literals import (
 )
 from audit_pipeline.catalog.trino import Trino, parse_trino_url
 from tests.servers.trino import TrinoServer
+from tests.support.lanes import examples
 
 #: Anything at all, and thick with what means something in a literal.
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.text("'\\0027+U&\n\x00a", max_size=30)
@@ -157,7 +158,7 @@ def test_120_characters_of_any_kind_fit_into_one_parameter(value: str) -> None:
 def test_trino_reads_back_every_text(trino: TrinoServer) -> None:
     server = Trino(parse_trino_url(trino.url), schema="information_schema")
 
-    @settings(max_examples=25)
+    @examples(25)
     @given(st.lists(TEXT, min_size=1, max_size=40))
     @example(list(HOSTILE))
     def check(texts: list[str]) -> None:

@@ -16,6 +16,8 @@ from audit_pipeline.orchestration.names import LOCATION
 from audit_pipeline.quality.builtin import QUARANTINE_SHARE
 from tests.support.cli_harness import Commands, one_error
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:

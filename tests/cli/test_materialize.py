@@ -12,6 +12,8 @@ from tests.support.cli_harness import LakeCommands, json_lines, one_error
 from tests.support.lake import DAY1, DAY2, DAY3, event, key, zipped
 from tests.support.waiting import HANGS_SECONDS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("home", "says"), [(None, "is not set"), ("relative", "absolute path"), ("/no/such/folder", "absolute path")]

@@ -10,6 +10,8 @@ from tests.support import shop
 from tests.support.cli_harness import DANGEROUS, HOSTILE, QueryCommands
 from tests.support.lake import DAY1, Lake, key, zipped
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def hostile_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -20,6 +20,8 @@ from tests.support.crash_child import KILLED, Job, run_to_end, start
 from tests.support.lake import DAY1, DAY2, DAY3, DAY4, DAY5, Lake, Record, entity, event, key, reasons, zipped
 from tests.support.waiting import HANGS_SECONDS
 
+pytestmark = pytest.mark.slow
+
 #: The partition that is killed.
 D = DAY3
 BROKEN = '{"id":"broken","source":"shop","ti'

@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 from tempfile import mkdtemp
 
-from hypothesis import given, note, settings
+from hypothesis import given, note
 from hypothesis import strategies as st
 
 from tests.support.event_texts import (
@@ -27,6 +27,7 @@ from tests.support.event_texts import (
     refused_events,
 )
 from tests.support.lake import DAY1, FIRST, Lake, Record, counts_of, key
+from tests.support.lanes import examples
 from tests.support.oracle import Oracle, record_order, row_order
 
 
@@ -73,7 +74,7 @@ def one_object(draw: st.DrawFn, **chosen: object) -> tuple[list[EventText], byte
 # --- against known answers ------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=100)
+@examples(50)
 @given(one_object())
 def test_sound_events_become_exactly_their_rows_however_they_are_written_and_packed(
     example: tuple[list[EventText], bytes],
@@ -86,7 +87,7 @@ def test_sound_events_become_exactly_their_rows_however_they_are_written_and_pac
         assert lake.manifest()["events"]["kept"] == len(known)
 
 
-@settings(max_examples=60)
+@examples(30)
 @given(one_object(bad_changes=True))
 def test_bad_entities_are_quarantined_and_their_siblings_become_rows(example: tuple[list[EventText], bytes]) -> None:
     known, data = example
@@ -98,7 +99,7 @@ def test_bad_entities_are_quarantined_and_their_siblings_become_rows(example: tu
         assert lake.manifest()["events"]["kept"] == sum(bool(event.rows) for event in known)
 
 
-@settings(max_examples=100)
+@examples(50)
 @given(one_object(bad_changes=True))
 def test_the_oracle_gives_the_known_answers(example: tuple[list[EventText], bytes]) -> None:
     known, data = example
@@ -108,7 +109,7 @@ def test_the_oracle_gives_the_known_answers(example: tuple[list[EventText], byte
     assert found == sorted((event.event_id, *bad) for event in known for bad in event.bad)
 
 
-@settings(max_examples=60)
+@examples(30)
 @given(distinct_events(), st.data())
 def test_a_cut_text_on_a_line_of_its_own_costs_no_other_event(known: list[EventText], data: st.DataObject) -> None:
     parts: list[str] = []
@@ -144,7 +145,7 @@ def broken_objects(draw: st.DrawFn) -> bytes:
     return draw(any_object(draw(st.permutations(texts))))
 
 
-@settings(max_examples=100)
+@examples(50)
 @given(broken_objects())
 def test_one_damaged_object_gives_what_the_oracle_gives(data: bytes) -> None:
     raw = {key(DAY1): data}
@@ -160,7 +161,7 @@ def assert_runs_as_the_oracle(raw: dict[str, bytes], grace: int, order: Sequence
             assert_as_the_oracle(lake, oracle, partition)
 
 
-@settings(max_examples=80)
+@examples(40)
 @given(deliveries(), st.integers(0, 2), ORDERS)
 def test_damaged_days_give_what_the_oracle_gives_in_any_order(
     raw: dict[str, bytes], grace: int, order: Sequence[date]
@@ -168,7 +169,7 @@ def test_damaged_days_give_what_the_oracle_gives_in_any_order(
     assert_runs_as_the_oracle(raw, grace, order)
 
 
-@settings(max_examples=100)
+@examples(50)
 @given(copied_deliveries(conflicts=True), st.integers(0, 2), ORDERS)
 def test_copies_over_hours_and_days_give_what_the_oracle_gives_in_any_order(
     raw: dict[str, bytes], grace: int, order: Sequence[date]
@@ -176,7 +177,7 @@ def test_copies_over_hours_and_days_give_what_the_oracle_gives_in_any_order(
     assert_runs_as_the_oracle(raw, grace, order)
 
 
-@settings(max_examples=60)
+@examples(30)
 @given(copied_deliveries(conflicts=False), st.permutations(DAYS))
 def test_the_table_does_not_depend_on_the_order_of_the_runs(raw: dict[str, bytes], order: Sequence[date]) -> None:
     def rows_after(partitions: Sequence[date]) -> list[Record]:

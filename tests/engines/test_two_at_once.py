@@ -22,6 +22,8 @@ from audit_pipeline.store.objects import Store, open_store
 from tests.support.crash_child import PROCESSES, Job, run_to_end, start
 from tests.support.lake import DAY1, DAY2, DAY3, Lake, entity, event, key, reasons, zipped
 
+pytestmark = pytest.mark.slow
+
 WEEK = tuple(DAY1 + timedelta(days=n) for n in range(7))
 #: Much more of everything that reaches across days than there is in reality.
 SHARES = Shares(duplicate=0.15, late=0.2, malformed=0.01, conflict=0.01, delayed=0.1)

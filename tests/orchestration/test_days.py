@@ -21,6 +21,8 @@ from audit_pipeline.store.manifest import Manifest, read_manifest
 from audit_pipeline.store.objects import open_store
 from tests.support.dagster_harness import DAYS, OWN_CHECKS, Deployment, Instance, event, failure_text
 
+pytestmark = pytest.mark.slow
+
 ALL_MATERIALIZED = {asset: dict.fromkeys(DAYS, "MATERIALIZED") for asset in ASSETS}
 
 

@@ -23,6 +23,8 @@ from tests.support.dagster_harness import DAYS, Deployment, subprocess_environme
 from tests.support.paths import REPOSITORY
 from tests.support.waiting import HANGS_SECONDS
 
+pytestmark = pytest.mark.slow
+
 FIRST, SECOND, LAST = (date.fromisoformat(day) for day in DAYS)
 
 #: Each day of the examples has hours without objects.
@@ -148,6 +150,7 @@ print(len(check_results(date(2026, 5, 1), date(2026, 5, 3))))
 """
 
 
+@pytest.mark.slow
 def test_dagster_says_nothing_on_the_terminal(deployment: Deployment) -> None:
     (deployment.home / "dagster.yaml").unlink()  # Dagster would log a hint at that, and a greeting
     result = subprocess.run(

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import jsonschema
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from audit_pipeline.contract.schema import SCHEMA_FILE
@@ -20,6 +20,7 @@ from audit_pipeline.producer.entries import Entry
 from audit_pipeline.transform.decode import RawObject, decode
 from audit_pipeline.transform.ownership import Scope
 from tests.servers.event_bus import EventBus
+from tests.support.lanes import examples
 
 SCHEMA = jsonschema.Draft202012Validator(json.loads(SCHEMA_FILE.read_text()))
 BUILDER = EventBuilder("myapp.orderservice")
@@ -102,7 +103,7 @@ def evidence(value: object) -> str | None:
 
 
 @given(events)
-@settings(max_examples=100)
+@examples(100)
 def test_every_event_becomes_rows_with_its_evidence_byte_for_byte(event: AuditEvent) -> None:
     entry = BUILDER.build(event)
     for text in (delivered(entry), envelope(entry)):
@@ -122,14 +123,14 @@ def test_every_event_becomes_rows_with_its_evidence_byte_for_byte(event: AuditEv
 
 
 @given(events)
-@settings(max_examples=30)
+@examples(30)
 def test_every_event_is_valid_by_the_json_schema(event: AuditEvent) -> None:
     text = delivered(BUILDER.build(event))
     SCHEMA.validate(msgspec.json.decode(text))
 
 
 @given(values)
-@settings(max_examples=100)
+@examples(100)
 def test_the_evidence_parses_to_the_value(value: object) -> None:
     assert json.loads(encode(snapshot(value)), parse_float=Decimal) == read_back(value)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from audit_pipeline.contract.columns import ROW_SCHEMA
@@ -31,6 +31,7 @@ from audit_pipeline.store.manifest import (
 )
 from audit_pipeline.store.objects import open_store
 from tests.support.lake import DAY1, DAY2, DAY3, Lake, Record, entity, event, key
+from tests.support.lanes import examples
 
 CRITICAL = {"key_unique", "required_not_null", "timestamp_in_dt", "entity_index_not_negative", "quarantine_share"}
 WARNING = {
@@ -650,7 +651,7 @@ ROWS = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=10)
+@examples(10)
 @given(files=st.lists(st.lists(ROWS, max_size=9), min_size=1, max_size=3), part_rows=st.integers(3, 12))
 def test_results_merged_from_parts_are_those_of_a_plain_reading(
     tmp_path_factory: pytest.TempPathFactory, files: list[list[Record]], part_rows: int

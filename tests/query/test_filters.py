@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from audit_pipeline import AuditLogClient, AuditLogQuery
@@ -14,6 +14,7 @@ from audit_pipeline.errors import AuditPipelineError
 from audit_pipeline.query import Action, ActorType, InvalidQueryError, Order, PageDirection, QueryLimits
 from tests.support import query_rows
 from tests.support.lake import DAY0, DAY1, DAY2, DAY3, DAY4, DAY5, Lake, entity, event, key, obj
+from tests.support.lanes import examples
 from tests.support.query_oracle import expected_rows, row_of, rows_of
 from tests.support.query_rows import WEEK, MakeClient, new_lake, queries, raws, written
 
@@ -30,7 +31,7 @@ def client(make_client: MakeClient, finished: Lake) -> Iterator[AuditLogClient]:
 # -- against the oracle
 
 
-@settings(max_examples=120)
+@examples(120)
 @given(st.data())
 def test_any_filters_together_match_the_rows_of_the_oracle(
     client: AuditLogClient, finished: Lake, data: st.DataObject
@@ -42,7 +43,7 @@ def test_any_filters_together_match_the_rows_of_the_oracle(
     assert (page.next_cursor is None) == (len(expected) <= 1000)
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(raws(), st.data())
 def test_filters_match_the_rows_of_the_oracle_in_any_lake(
     make_client: MakeClient, raw: dict[str, str], data: st.DataObject

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from audit_pipeline import AsyncAuditLogClient, AuditLogClient, AuditLogQuery
@@ -28,6 +28,7 @@ from audit_pipeline.query import differences as differences_of
 from audit_pipeline.query.backends.duckdb import _Reader
 from tests.support import query_rows
 from tests.support.lake import DAY1, DAY2, DAY3, Lake, Record, entity, event, key, obj
+from tests.support.lanes import examples
 from tests.support.query_oracle import COLUMN_OF, expected_history, expected_rows, row_of, rows_of, rows_of_records
 from tests.support.query_rows import ENTITY_IDS, WEEK, MakeClient, can_be_a_filter, queries, write_day, written
 
@@ -104,7 +105,7 @@ def expected_differences(before: Node | None, after: Node | None, path: tuple[st
     return [Difference(path, *texts)] if texts[0] != texts[1] else []
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(objects(), objects() | st.just(None))
 def test_differences_are_those_of_the_fields(before: Node, after: Node | None) -> None:
     after = after or before
@@ -113,7 +114,7 @@ def test_differences_are_those_of_the_fields(before: Node, after: Node | None) -
     assert differences_of(before.text, None) == expected_differences(before, Node("{}", {}))
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(nodes(), st.sampled_from(LEAVES))
 def test_what_is_no_object_is_compared_whole(node: Node, leaf: str) -> None:
     changed = [Difference((), node.text, leaf)] if node.text != leaf else []
@@ -276,7 +277,7 @@ def test_a_history_that_breaks_a_rule_is_refused_by_name(
 # -- results whole
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(st.data())
 def test_arrow_pandas_and_polars_hold_all_rows_in_order(
     client: AuditLogClient, finished: Lake, data: st.DataObject
@@ -346,7 +347,7 @@ FORMATS: Final = pytest.mark.parametrize("form", READERS)
 
 
 @FORMATS
-@settings(max_examples=10)
+@examples(10)
 @given(data=st.data())
 def test_an_exported_file_gives_back_the_exact_rows(
     client: AuditLogClient,

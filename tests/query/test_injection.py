@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 import pytest
 import sqlglot
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlglot import exp
 
@@ -19,6 +19,7 @@ from audit_pipeline.query import CursorError, InvalidQueryError, QueryLimits
 from audit_pipeline.query.sql import Statement
 from tests.support import query_rows
 from tests.support.lake import DAY1, Lake, entity, event, key, obj
+from tests.support.lanes import examples, is_fast_lane
 from tests.support.query_oracle import expected_rows, rows_of
 from tests.support.query_rows import WEEK, MakeClient, can_be_a_filter, text, written
 
@@ -117,14 +118,12 @@ def client(make_client: MakeClient, hostile: Lake) -> Iterator[AuditLogClient]:
         yield opened
 
 
-#: Each value in one field; the slow tests, in every field.
-HOW_MANY: Final = pytest.mark.parametrize(
-    "step", [len(FIELDS), pytest.param(1, marks=pytest.mark.slow)], ids=["some", "all"]
-)
+#: Each value is tried in as many of the fields as this goes into their number.
+STEP: Final = len(FIELDS) if is_fast_lane() else 3
 
 
-def some(field: str, step: int) -> tuple[str, ...]:
-    return CORPUS[FIELDS.index(field) % step :: step]
+def some(field: str) -> tuple[str, ...]:
+    return CORPUS[FIELDS.index(field) % STEP :: STEP]
 
 
 def query_of(field: str, value: str) -> AuditLogQuery:
@@ -134,12 +133,11 @@ def query_of(field: str, value: str) -> AuditLogQuery:
 # -- what comes back
 
 
-@HOW_MANY
 @pytest.mark.parametrize("field", FIELDS)
 def test_a_hostile_text_finds_the_rows_that_hold_it_and_no_other(
-    client: AuditLogClient, hostile: Lake, field: str, step: int
+    client: AuditLogClient, hostile: Lake, field: str
 ) -> None:
-    for value in some(field, step):
+    for value in some(field):
         query = query_of(field, value)
         found = rows_of(client.query(query).items)
         assert found == expected_rows(hostile.rows(), query), value
@@ -218,7 +216,7 @@ hostile_texts = st.lists(st.sampled_from([*CORPUS, "'", "\\", "a", "--", "\U0001
 )
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(st.sampled_from(FIELDS), st.one_of(hostile_texts, st.text(min_size=1, max_size=300)))
 @example("text", "\x00'")
 def test_any_text_finds_the_rows_of_the_oracle_or_is_refused_by_name(
@@ -250,12 +248,11 @@ def assert_same_shape(hostile: Statement, harmless: Statement) -> None:
         assert len(list(tree.find_all(exp.Placeholder, exp.Parameter))) == len(hostile.parameters)
 
 
-@HOW_MANY
 @pytest.mark.parametrize("field", FIELDS)
 def test_a_hostile_text_makes_the_same_statement_as_a_harmless_one_of_its_length(
-    client: AuditLogClient, field: str, step: int
+    client: AuditLogClient, field: str
 ) -> None:
-    for value in some(field, step):
+    for value in some(field):
         hostile, harmless = (client.statement(query_of(field, text)) for text in (value, "x" * len(value)))
         assert_same_shape(hostile, harmless)
 
@@ -295,13 +292,12 @@ def forged(parts: list[Any]) -> str:
     return base64.urlsafe_b64encode(msgspec.msgpack.encode(parts)).decode().rstrip("=")
 
 
-@HOW_MANY
-def test_hostile_parts_of_a_forged_cursor_are_values_too(client: AuditLogClient, hostile: Lake, step: int) -> None:
+def test_hostile_parts_of_a_forged_cursor_are_values_too(client: AuditLogClient, hostile: Lake) -> None:
     query = AuditLogQuery(**WEEK, limit=1000, order="asc")
     first = client.query(replace(query, limit=1))
     *kept, event_id, source, index = parts_of(first.next_cursor)
     rows = expected_rows(hostile.rows(), query)
-    for value in (*CORPUS[::step], *CONTROLS[:-1]):
+    for value in (*CORPUS[::STEP], *CONTROLS[:-1]):
         after = (value, source, index)
         page = client.query(replace(query, cursor=forged([*kept, *after])))
         assert rows_of(page.items) == [row for row in rows if place(row) > after], value

@@ -14,13 +14,14 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, note, settings
+from hypothesis import given, note
 from hypothesis import strategies as st
 
 from audit_pipeline import AuditLogClient, AuditLogQuery
 from audit_pipeline.query import CursorError, InvalidQueryError, Page, QueryLimits
 from tests.support import query_rows
 from tests.support.lake import DAY0, DAY1, DAY2, DAY3, DAY4, Lake, Record, entity, event, key
+from tests.support.lanes import examples
 from tests.support.query_oracle import expected_rows, rows_of, rows_of_records
 from tests.support.query_rows import (
     DAYS,
@@ -88,7 +89,7 @@ def assert_walks_both_ways(client: AuditLogClient, query: AuditLogQuery, expecte
     assert None not in [page.next_cursor for page in backwards]
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(raws(), st.sampled_from(ORDERS), st.integers(1, 7), st.integers(2, 7))
 def test_pages_of_any_size_hold_every_row_of_any_lake_once_in_both_orders_and_directions(
     make_client: MakeClient, raw: dict[str, str], order: str, size: int, back: int
@@ -98,7 +99,7 @@ def test_pages_of_any_size_hold_every_row_of_any_lake_once_in_both_orders_and_di
         assert_walks_both_ways(client, query, expected_rows(lake.rows(), query), back)
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(st.data())
 def test_pages_of_a_filtered_query_hold_every_row_once_in_both_orders_and_directions(
     client: AuditLogClient, finished: Lake, data: st.DataObject
@@ -111,7 +112,7 @@ def test_pages_of_a_filtered_query_hold_every_row_once_in_both_orders_and_direct
     assert_walks_both_ways(client, query, expected, data.draw(st.integers(smallest, smallest + 20)))
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(
     st.data(), st.sampled_from(ORDERS), st.lists(st.tuples(st.sampled_from(["next", "previous"]), SIZES), max_size=8)
 )
@@ -219,7 +220,7 @@ def test_a_cursor_leads_on_when_the_rows_behind_it_are_gone(make_client: MakeCli
         assert (list(page.items), page.next_cursor) == ([], None)
 
 
-@settings(max_examples=12)
+@examples(12)
 @given(raws(max_events=8), st.randoms(use_true_random=False), st.sampled_from(ORDERS), st.integers(1, 5), st.data())
 def test_rows_that_appear_between_two_pages_make_no_other_row_vanish_or_come_twice(
     make_client: MakeClient, raw: dict[str, str], random: Random, order: str, size: int, data: st.DataObject
@@ -262,7 +263,7 @@ def test_an_open_client_sees_what_a_later_run_has_written(make_client: MakeClien
 # -- iterate
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(st.data(), st.integers(20, 1000))
 def test_iterating_gives_the_rows_of_to_arrow_whatever_the_page_size(
     client: AuditLogClient, finished: Lake, data: st.DataObject, size: int
@@ -393,7 +394,7 @@ def test_a_text_that_never_was_a_cursor_is_refused(
             reader.query(everything(cursor=cursor))
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(st.text(min_size=1, max_size=80) | st.binary(max_size=60).map(lambda b: base64.urlsafe_b64encode(b).decode()))
 def test_any_other_text_is_refused_as_a_query_is(client: AuditLogClient, cursor: str) -> None:
     with pytest.raises(InvalidQueryError) as refused:

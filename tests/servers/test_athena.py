@@ -27,6 +27,8 @@ from tests.support.lake import DAY1, DAY2, DAY3, Lake
 from tests.support.paths import RAW_EXAMPLES, REPOSITORY, SUPPORT
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 DATABASE = "audit_logs_db"
 BUCKET = "athena-results"
 Rows = list[tuple[Any, ...]]

@@ -22,7 +22,7 @@ from typing import Any
 import psutil
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
@@ -46,6 +46,7 @@ from tests.support.crash_child import KILLED
 from tests.support.dagster_harness import DAYS, Deployment
 from tests.support.event_texts import ORDERS, copied_deliveries, deliveries
 from tests.support.lake import DAY1, DAY2, DAY3, Lake, Record, event, ids, key, reasons, zipped
+from tests.support.lanes import examples
 from tests.support.paths import RAW_EXAMPLES, REPOSITORY
 from tests.support.waiting import HANGS_SECONDS
 
@@ -112,13 +113,13 @@ def test_keys_in_many_buckets_and_records_in_many_parts_give_the_same_files(
     assert data(lake) == data(local)
 
 
-@settings(max_examples=4)
+@examples(4)
 @given(deliveries(), st.integers(0, 2), ORDERS)
 def test_damaged_days_give_what_the_oracle_gives(raw: dict[str, bytes], grace: int, order: Sequence[date]) -> None:
     assert_runs_as_the_oracle(raw, grace, order, engine="spark")
 
 
-@settings(max_examples=4)
+@examples(4)
 @given(copied_deliveries(conflicts=True), st.integers(0, 2), ORDERS)
 def test_copies_over_hours_and_days_give_what_the_oracle_gives(
     raw: dict[str, bytes], grace: int, order: Sequence[date]

@@ -25,6 +25,8 @@ from tests.support.alerts_harness import Watch
 from tests.support.dagster_harness import DAYS, Deployment, Instance, event, subprocess_environment
 from tests.support.paths import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
 
