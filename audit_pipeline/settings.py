@@ -78,6 +78,12 @@ class Settings(QuerySettings):
     grace_hours: int = Field(
         default=1, ge=0, le=23, description="hours of the next delivery day that still belong to a partition"
     )
+    max_object_text_bytes: int = Field(
+        default=1 << 30,
+        ge=1,
+        description="bytes of text that a raw object may hold; a longer one is unreadable",
+        json_schema_extra=_TUNING,
+    )
     days_per_run: int = Field(
         default=1,
         ge=1,

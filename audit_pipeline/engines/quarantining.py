@@ -3,11 +3,13 @@
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from audit_pipeline.store.layout import delivery_hour_of
 from audit_pipeline.store.objects import ObjectInfo, Store
@@ -18,16 +20,25 @@ from audit_pipeline.transform.ownership import Scope
 from audit_pipeline.transform.parquet import write_quarantine
 from audit_pipeline.transform.rows import REJECTED_SCHEMA, SEQUENCE_SHIFT
 
-__all__ = ["quarantine_records", "write_quarantine_file"]
+__all__ = ["Quarantined", "quarantine_records", "write_quarantine_file"]
 
 
-def write_quarantine_file(records: Iterator[pa.Table], path: Path) -> Counter[str]:
-    """Write the file, unless there are no records; returns the number of records by reason."""
-    by_reason: Counter[str] = Counter()
+@dataclass
+class Quarantined:
+    """What a quarantine file holds: records by reason, and the bytes of the texts that became no row at all."""
+
+    by_reason: Counter[str] = field(default_factory=Counter)
+    text_bytes: int = 0
+
+
+def write_quarantine_file(records: Iterator[pa.Table], path: Path) -> Quarantined:
+    """Write the file, unless there are no records. ``records`` are tables of REJECTED_SCHEMA."""
+    quarantined = Quarantined()
 
     def counted() -> Iterator[pa.Table]:
         for table in records:
-            by_reason.update(table["Reason"].to_pylist())
+            quarantined.by_reason.update(table["Reason"].to_pylist())
+            quarantined.text_bytes += pc.sum(table["text_bytes"]).as_py() or 0
             if len(table):
                 yield table
 
@@ -36,7 +47,7 @@ def write_quarantine_file(records: Iterator[pa.Table], path: Path) -> Counter[st
     if first is not None:
         with pa.OSFile(str(path), "wb") as sink:
             write_quarantine(itertools.chain([first], tables), sink)
-    return by_reason
+    return quarantined
 
 
 def quarantine_records(
@@ -60,7 +71,7 @@ def _conflict_records(
         data = raw.get(info.key, if_match=info.e_tag)
         owned = scope.owned_dates(delivery_hour_of(info.key))
         records: list[dict[str, Any]] = []
-        for index, offset, document in find_documents(data, wanted):
+        for index, offset, document in find_documents(data, wanted, scope.max_text_bytes):
             event = explode(document, owned)
             records.append(
                 {
@@ -72,6 +83,7 @@ def _conflict_records(
                     "Source": event.source,
                     "Raw": document,
                     "sequence": (number << SEQUENCE_SHIFT) + index,
+                    "text_bytes": len(document),
                 }
             )
         yield pa.Table.from_pylist(records, schema=REJECTED_SCHEMA)

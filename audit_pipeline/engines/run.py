@@ -35,6 +35,7 @@ from audit_pipeline.store.manifest import (
     ObjectCounts,
     OutputFile,
     QuarantineFile,
+    TextBytes,
     read_manifest,
 )
 from audit_pipeline.store.objects import ObjectInfo, Store, open_store
@@ -110,7 +111,7 @@ def _agree_on_scope(settings: Settings, lake: Store, locks: Locks, partition: da
             f"partition {partition} is before the lake's first partition, {agreed.first_partition}: to begin earlier, "
             f"set AUDIT_START_DATE={partition}"
         )
-    return Scope(partition, agreed.grace_hours, agreed.first_partition)
+    return Scope(partition, agreed.grace_hours, agreed.first_partition, settings.max_object_text_bytes)
 
 
 def _execute(context: RunContext, engine: str, transform: Transform, locks: Locks) -> Manifest:
@@ -123,12 +124,12 @@ def _execute(context: RunContext, engine: str, transform: Transform, locks: Lock
     existing_now = list_existing_files(context.lake, partition, days)
     if written is None or existing_now != existing:  # another partition committed under one of the dates meanwhile
         written = transform.write(existing_now)
-    quarantine, file = _quarantine(context, transform, written.dedup)
+    quarantine, quarantined_bytes, file = _quarantine(context, transform, written.dedup)
     # the commit puts the quarantine file first: a reader of the data files must find their events' bad entities there
     staged: dict[str, Staged] = {} if quarantine.path is None else {quarantine.path: file}
     outputs = [_describe(partition, file) for file in written.files]
     staged |= {output.path: file.staged for output, file in zip(outputs, written.files, strict=True)}
-    manifest = _manifest(context, engine, counts, written.dedup, outputs, quarantine)
+    manifest = _manifest(context, engine, counts, written.dedup, outputs, quarantine, quarantined_bytes)
     context.progress("commit", 0, len(staged))
     commit(context.lake, locks, manifest, staged, earlier)
     context.progress("commit", len(staged), len(staged))
@@ -148,18 +149,19 @@ def _lock(locks: Locks, dates: Iterable[date]) -> None:
         locks.acquire(f"dt={dt}", wait_seconds=_COMMIT_WAIT_SECONDS)
 
 
-def _quarantine(context: RunContext, transform: Transform, dedup: DedupResult) -> tuple[QuarantineFile, Path]:
+def _quarantine(context: RunContext, transform: Transform, dedup: DedupResult) -> tuple[QuarantineFile, int, Path]:
+    """What the manifest says of the file, the bytes of the texts that became nothing, and the file."""
     file = context.folder / "quarantine.parquet"
     records = quarantine_records(context.raw, context.inputs, context.scope, transform.rejected(), dedup)
-    by_reason = write_quarantine_file(records, file)
-    if not by_reason:
-        return QuarantineFile(path=None, records=0, by_reason={}), file
+    quarantined = write_quarantine_file(records, file)
+    if not quarantined.by_reason:
+        return QuarantineFile(path=None, records=0, by_reason={}), 0, file
     written = QuarantineFile(
         path=quarantine_path(context.scope.partition),
         records=pq.read_metadata(file).num_rows,
-        by_reason=dict(sorted(by_reason.items())),
+        by_reason=dict(sorted(quarantined.by_reason.items())),
     )
-    return written, file
+    return written, quarantined.text_bytes, file
 
 
 def _describe(partition: date, file: DataFile) -> OutputFile:
@@ -183,6 +185,7 @@ def _manifest(
     dedup: DedupResult,
     outputs: Sequence[OutputFile],
     quarantine: QuarantineFile,
+    quarantined_bytes: int,
 ) -> Manifest:
     partition = context.scope.partition
     return Manifest(
@@ -195,6 +198,8 @@ def _manifest(
         grace_hours=context.scope.grace_hours,
         inputs=[InputObject(info.key, info.size, info.e_tag) for info in context.inputs],
         objects=ObjectCounts(read=counts.objects, unreadable=counts.unreadable),
+        text_bytes=TextBytes(read=counts.text_bytes, quarantined=quarantined_bytes),
+        unreadable_bytes=counts.unreadable_bytes,
         events=EventCounts(
             read=counts.read,
             kept=dedup.kept,

@@ -15,6 +15,7 @@ __all__ = [
     "ObjectCounts",
     "OutputFile",
     "QuarantineFile",
+    "TextBytes",
     "read_manifest",
     "write_manifest",
 ]
@@ -33,6 +34,13 @@ class ObjectCounts(msgspec.Struct, frozen=True):
 
     read: int = 0
     unreadable: int = 0
+
+
+class TextBytes(msgspec.Struct, frozen=True):
+    """The bytes of the texts that the run owns, and of those of them whose event became no row."""
+
+    read: int = 0
+    quarantined: int = 0
 
 
 class EventCounts(msgspec.Struct, frozen=True):
@@ -78,6 +86,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     grace_hours: int
     inputs: list[InputObject]
     objects: ObjectCounts
+    text_bytes: TextBytes | None = None
+    unreadable_bytes: int | None = None
     events: EventCounts
     rows: int
     late_rows: int
@@ -101,6 +111,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
                     not self.quarantined_records == self.quarantine.records == by_reason,
                     f"{self.quarantined_records} records quarantined, {self.quarantine.records} in the file, "
                     f"{by_reason} by reason",
+                ),
+                (
+                    self.text_bytes is not None and self.text_bytes.quarantined > self.text_bytes.read,
+                    f"{self.text_bytes} of texts",
                 ),
                 (
                     self.objects.unreadable != self.quarantine.by_reason.get("unreadable_object", 0),

@@ -8,6 +8,7 @@ import gc
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 from typing import Any, Final
 
 import numpy as np
@@ -17,9 +18,10 @@ import pyarrow as pa
 from audit_pipeline.epoch import DAY_MS
 from audit_pipeline.store.layout import delivery_hour_of
 from audit_pipeline.transform import fast, nesting
+from audit_pipeline.transform.broken_text import why_not_json
 from audit_pipeline.transform.documents import Document, is_blank_from, is_broken_utf8, split_documents
 from audit_pipeline.transform.exact import Exploded, explode
-from audit_pipeline.transform.gunzip import decompress
+from audit_pipeline.transform.formats import decompress
 from audit_pipeline.transform.ownership import OwnedDates, Scope
 from audit_pipeline.transform.rows import (
     DECODED_SCHEMA,
@@ -52,13 +54,18 @@ class RawObject:
 
 @dataclass(slots=True)
 class Counts:
-    """``read`` counts all documents; ``quarantined`` those that give no row, whatever else is delivered."""
+    """``read`` counts all documents; ``quarantined`` those that give no row, whatever else is delivered.
+
+    ``unreadable_bytes`` are of the objects as delivered, ``text_bytes`` of the documents that the run owns.
+    """
 
     objects: int = 0
     unreadable: int = 0
+    unreadable_bytes: int = 0
     read: int = 0
     deferred: int = 0
     quarantined: int = 0
+    text_bytes: int = 0
 
     def __iadd__(self, other: "Counts") -> "Counts":
         for name in self.__slots__:
@@ -93,9 +100,9 @@ def decode_batches(objects: Iterable[RawObject], scope: Scope, batch_bytes: int)
     yield decoder.take()
 
 
-def find_documents(data: bytes, numbers: Collection[int]) -> Iterator[tuple[int, int, bytes]]:
+def find_documents(data: bytes, numbers: Collection[int], max_text_bytes: int) -> Iterator[tuple[int, int, bytes]]:
     """(number, offset, bytes) of the documents with these numbers in an object; a ``sequence`` ends with the number."""
-    text = decompress(data).text
+    text = decompress(data, max_text_bytes).text
     for number, document in enumerate(split_documents(text)):
         if number in numbers:
             yield number, document.start, text[document.start : document.end]
@@ -167,6 +174,10 @@ class _Decoder:
             self._tables.append(table)
             self.size += table.nbytes
 
+    @property
+    def max_text_bytes(self) -> int:
+        return self._scope.max_text_bytes
+
     def owned_dates_of(self, key: str) -> OwnedDates:
         return self._scope.owned_dates(delivery_hour_of(key))
 
@@ -181,7 +192,7 @@ class _ObjectDecoder:
         self._sequence = raw_object.number << SEQUENCE_SHIFT
 
     def decode(self) -> None:
-        content = decompress(self._object.data)
+        content = decompress(self._object.data, self._into.max_text_bytes)
         self._into.counts.objects += 1
         collecting = gc.isenabled()
         gc.disable()  # nothing here makes cycles, and searching a million new objects for some is most of the cost
@@ -192,6 +203,7 @@ class _ObjectDecoder:
                 gc.enable()
         if content.unreadable is not None and self._owned.is_own_day:
             self._into.counts.unreadable += 1
+            self._into.counts.unreadable_bytes += len(self._object.data)
             self._reject_object(content.unreadable)
 
     def _read(self, data: bytes, is_cut: bool) -> None:
@@ -229,18 +241,20 @@ class _ObjectDecoder:
         sequences = np.arange(self._sequence, self._sequence + len(events), dtype=np.uint64)
         self._sequence += len(events)
         self._into.counts.read += len(events)
+        sizes = fast.text_sizes(text)
         if not (first == last and self._owned.owns(first)):
             owned = np.fromiter(map(self._owned.owns, days.tolist()), np.bool_, len(events))
             self._into.counts.deferred += int(len(events) - owned.sum())
             events = [event for event, is_ours in zip(events, owned.tolist(), strict=True) if is_ours]
-            times, sequences = times[owned], sequences[owned]
+            times, sequences, sizes = times[owned], sequences[owned], sizes[owned]
+        self._into.counts.text_bytes += int(sizes.sum())
         self._into.keep(events, times, sequences, len(text))
         return True
 
     def _read_exactly(self, data: bytes, position: int, end: int, is_cut: bool) -> int:
         """Read document by document, to ``end`` at least; returns where the next window starts."""
         for document in split_documents(data, position):
-            if document.start >= end:
+            if document.start >= end and not document.is_inside:
                 return document.start
             if is_cut and not document.is_json and is_blank_from(data, document.end):
                 break  # the document that was cut off is part of the unreadable object's record
@@ -256,6 +270,7 @@ class _ObjectDecoder:
         if not self._owned.owns(exploded.day):
             self._into.counts.deferred += 1
             return
+        self._into.counts.text_bytes += len(raw)
         of_event: dict[str, Any] = {
             "Offset": document.start,
             "EventId": exploded.event_id,
@@ -263,19 +278,21 @@ class _ObjectDecoder:
         }
         if exploded.problem:
             self._into.counts.quarantined += 1
-            self._reject(*exploded.problem, raw, **of_event)
+            self._reject(*exploded.problem, raw, **of_event, text_bytes=len(raw))
             return
         rows = exploded.rows or [_placeholder(exploded)]
         digest = digest_of((bad.index, bad.raw) for bad in exploded.bad) if exploded.bad else None
         for row in rows:
             row |= {"sequence": self._sequence, "bad": digest}
         self._into.keep_exact(rows, len(raw))
-        for bad in exploded.bad:
-            self._reject(bad.reason, bad.message, bad.raw, EntityIndex=bad.index, **of_event)
+        # of an event without any row, its first record has the whole text
+        sizes = chain([0 if exploded.rows else len(raw)], repeat(0))
+        for bad, size in zip(exploded.bad, sizes, strict=False):
+            self._reject(bad.reason, bad.message, bad.raw, EntityIndex=bad.index, **of_event, text_bytes=size)
 
     def _reject_object(self, message: str) -> None:
         self._sequence = (self._object.number << SEQUENCE_SHIFT) + _LAST_IN_OBJECT
-        self._reject("unreadable_object", message, self._object.data)
+        self._reject("unreadable_object", message, self._object.data, text_bytes=0)
 
     def _reject(self, reason: str, message: str, raw: bytes, **columns: Any) -> None:
         self._into.reject(
@@ -293,7 +310,7 @@ def _window_end(data: bytes, start: int, size: int) -> int:
 
 
 def _not_json(raw: bytes) -> Exploded:
-    return Exploded(problem=("not_json", f"{len(raw)} bytes that are no JSON text"))
+    return Exploded(problem=("not_json", why_not_json(raw)))
 
 
 def _placeholder(event: Exploded) -> dict[str, Any]:

@@ -12,14 +12,16 @@ from typing import NamedTuple
 import msgspec
 import pyarrow as pa
 
-from audit_pipeline.transform.nesting import DeepDocuments, is_too_deep, members
+from audit_pipeline.transform.nesting import DeepDocuments, elements, is_too_deep, members
 
 __all__ = ["Document", "is_blank_from", "is_broken_utf8", "split_documents"]
 
 _WHITE = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
-_BLANK = re.compile(rb"(?:[ \t\r\n]|\xef\xbb\xbf)*")
-_SCALAR = re.compile(rb'[^ \t\r\n{}\[\]",:]+')
+#: What may stand between documents: delimiters that Firehose's settings and other tools add.
+_SEPARATORS = re.compile(rb"(?:[ \t\r\n,\x1e]|\xef\xbb\xbf|\\[nr])*")
+_SPACE_OR_COMMA = re.compile(rb"[ \t\r\n,]*")
+_SCALAR = re.compile(rb'(?:(?!\xef\xbb\xbf|\\[nr])[^ \t\r\n{}\[\]",:\x1e])+')
 _EVENT_START = re.compile(rb'(?<![:,\[])\{(?=[ \t\r\n]*")')
 _TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
 
@@ -36,27 +38,32 @@ _PROBE = msgspec.json.Decoder(_Probe)
 
 
 class Document(NamedTuple):
-    """One document of a stream, ``data[start:end]``, without the white space around it."""
+    """One document of a stream, ``data[start:end]``, without what separates it from others.
+
+    ``is_inside`` says that it is an item of a top-level array, and not its first: nobody can begin to read there.
+    """
 
     start: int
     end: int
     is_json: bool
+    is_inside: bool = False
 
 
 def split_documents(data: bytes, start: int = 0) -> Iterator[Document]:
-    """The documents of a stream from ``start`` on. Together with the white space between them they are all of it.
+    """The documents of a stream from ``start`` on. Together with the separators between them they are all of it.
 
-    A document that is not JSON ends where the next event can start.
+    A top-level array of objects is a document for each of them. A document that is not JSON ends where the next event
+    can start.
     """
     stream = _Stream(data)
-    while (start := _after_blank(data, start)) < len(data):
+    while (start := _after_separators(data, start)) < len(data):
         end = stream.end_of_json(start)
         if end is None:
             following = stream.next_event(start + 1)
             yield Document(start, _before_blank(data, start, following), is_json=False)
             start = following
         else:
-            yield Document(start, _before_blank(data, start, end), is_json=True)
+            yield from _items(data, start, end) or [Document(start, _before_blank(data, start, end), is_json=True)]
             start = end
 
 
@@ -73,13 +80,30 @@ def is_broken_utf8(data: bytes) -> bool:
 
 
 def is_blank_from(data: bytes, position: int) -> bool:
-    """Whether only white space follows."""
-    return _after_blank(data, position) == len(data)
+    """Whether only separators follow."""
+    return _after_separators(data, position) == len(data)
 
 
-def _after_blank(data: bytes, position: int) -> int:
-    found = _BLANK.match(data, position)
+def _after_separators(data: bytes, position: int) -> int:
+    found = _SEPARATORS.match(data, position)
     return found.end() if found else position
+
+
+def _items(data: bytes, start: int, end: int) -> list[Document]:
+    """The documents of an array whose items are all objects; none of any other JSON document."""
+    if data[start] != ord("["):
+        return []
+    items = [bytes(item) for item in elements(data[start:end])]
+    if not all(item.startswith(b"{") for item in items):
+        return []
+    documents: list[Document] = []
+    position = start + 1
+    for item in items:
+        found = _SPACE_OR_COMMA.match(data, position)
+        position = found.end() if found else position
+        documents.append(Document(position, position + len(item), is_json=True, is_inside=bool(documents)))
+        position += len(item)
+    return documents
 
 
 def _before_blank(data: bytes, start: int, end: int) -> int:

@@ -21,6 +21,7 @@ __all__ = ["BadEntity", "Exploded", "actor_type", "explode", "is_safe_source"]
 
 _STRING = msgspec.json.Decoder(str)
 
+_LEAP_SECOND = re.compile(r"\d{4}-\d\d-\d\dT\d\d:[0-5]\d:60(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
 _SAFE_SOURCE = re.compile(SOURCE_PATTERN, re.ASCII)
 _ACTOR_TYPES: Final = {b"0": "Service", b"1": "User", b"2": "Client"}
 _KINDS: Final = {"{": "an object", "[": "an array", '"': "a string", "t": "true", "f": "false", "n": "null"}
@@ -118,7 +119,8 @@ def _check_event(event: Exploded, envelope: Mapping[str, Raw], owned: OwnedDates
     if not entities:
         raise _ProblemError("no_entities", "detail.entities is empty")
     if event.day is None:
-        raise _ProblemError("bad_time", f"time {time[:64]!r} is no RFC 3339 time with an offset")
+        leap = ": it is a leap second, which no timestamp of the table can be" if _LEAP_SECOND.fullmatch(time) else ""
+        raise _ProblemError("bad_time", f"time {time[:64]!r} is no RFC 3339 time with an offset{leap}")
     if not owned.is_in_range(event.day):
         raise _ProblemError(
             "time_out_of_range", f"time {time[:64]!r} is before the first partition or over a day after its delivery"
@@ -148,7 +150,9 @@ def _entity_columns(raw: Raw) -> dict[str, Any]:
         raise _ProblemError("wrong_type", f"the entity change is {_kind(raw)}, not an object")
     change = members(raw)
     reference = change.get("entity")
-    if reference is None or not _is(reference, "{"):
+    if reference is None or _is(reference, "n"):
+        raise _ProblemError("missing_field", "entity is missing or null")
+    if not _is(reference, "{"):
         raise _ProblemError("wrong_type", f"entity is {_kind(reference)}, not an object")
     entity = members(reference)
     entity_id, name = _text(entity.get("id")), _text(entity.get("name"))

@@ -35,11 +35,15 @@ class OwnedDates:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a run of ``partition`` owns; ``first_partition`` is that of the lake."""
+    """What a run of ``partition`` owns; ``first_partition`` is that of the lake.
+
+    It reads objects of at most ``max_text_bytes`` of text.
+    """
 
     partition: date
     grace_hours: int
     first_partition: date
+    max_text_bytes: int = 1 << 30
 
     def owned_dates(self, hour: DeliveryHour) -> OwnedDates:
         """The event dates that the run owns in an object delivered in ``hour``."""

@@ -40,8 +40,15 @@ DECODED_SCHEMA: Final = pa.schema(
     ]
 )
 
-#: Quarantine records with the ``sequence`` of their event.
-REJECTED_SCHEMA: Final = pa.schema([*QUARANTINE_SCHEMA, pa.field("sequence", pa.uint64(), nullable=False)])
+#: Quarantine records with the ``sequence`` of their event, and ``text_bytes``, the bytes of the event's text: 0 where
+#: the event has a row, or where an earlier record has them.
+REJECTED_SCHEMA: Final = pa.schema(
+    [
+        *QUARANTINE_SCHEMA,
+        pa.field("sequence", pa.uint64(), nullable=False),
+        pa.field("text_bytes", pa.int64(), nullable=False),
+    ]
+)
 
 
 def digest_of(bad: Iterable[tuple[int, bytes]]) -> bytes:

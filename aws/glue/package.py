@@ -22,7 +22,7 @@ _ROOT: Final = Path(__file__).parents[2]
 MODULES: Final = (
     *("annotated-types", "msgspec", "numpy", "obstore", "pandas", "psutil", "pyarrow", "pydantic", "pydantic_core"),
     *("pydantic-settings", "python-dateutil", "python-dotenv", "six", "typing-inspection", "typing_extensions"),
-    "zlib-ng",
+    *("zlib-ng", "zstandard"),
 )
 
 

@@ -6,7 +6,7 @@ numbers are chosen here, not by a JSON library.
 
 import gzip
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import pairwise
@@ -14,6 +14,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from tests.support.formats import PACKERS, gzip_members
 from tests.support.lake import DAY1, DAY2, DAY3, key
 
 Draw = st.DrawFn
@@ -58,11 +59,11 @@ PIECES = [
 
 @st.composite
 def strings(draw: Draw, min_size: int = 0) -> Value:
-    parts = draw(st.lists(st.sampled_from(PIECES), min_size=min_size, max_size=4))
+    pieces = draw(st.lists(st.sampled_from(PIECES), min_size=min_size, max_size=4))
     if draw(chance(10)):
         meant = draw(st.text(max_size=5))
-        parts.append((json.dumps(meant, ensure_ascii=draw(st.booleans()))[1:-1], meant))
-    return Value('"' + "".join(p[0] for p in parts) + '"', "".join(p[1] for p in parts))
+        pieces.append((json.dumps(meant, ensure_ascii=draw(st.booleans()))[1:-1], meant))
+    return Value('"' + "".join(p[0] for p in pieces) + '"', "".join(p[1] for p in pieces))
 
 
 def as_written(text: str) -> Value:
@@ -93,22 +94,43 @@ def containers(draw: Draw, inner: st.SearchStrategy[Value]) -> Value:
 VALUES = st.recursive(SCALARS, containers, max_leaves=6)
 
 
+@dataclass(frozen=True)
+class Members:
+    """An object's text, and its unknown members as Extra joins them: the last of each key, without white space."""
+
+    text: str
+    unknown: str = ""
+
+
+#: Keys that no column takes, as written and decoded; some are a column's in another place, or in other letters.
+UNKNOWN = [
+    *(('"x"', "x"), ('"\\u0078"', "x"), ('"unknown"', "unknown"), ('""', ""), ('"Entity"', "Entity"), ('"a b"', "a b")),
+    *(('"type"', "type"), ('"context"', "context"), ('"before"', "before"), ('"id"', "id"), ('"name"', "name")),
+    *(('"é"', "é"), ('"\\u00e9"', "é"), ('"\\"}{"', '"}{'), ('"\\ud83d\\ude00"', "😀"), ('"source"', "source")),
+]
+
+
 @st.composite
-def objects(draw: Draw, fields: Sequence[tuple[str, str]], extras: int = 1) -> str:
-    """An object's text with these fields (name, value text): in any order, with unknown and repeated keys between."""
-    known = [(k, v) for k, v in fields if v]
-    members = [(f'"{k}"', v) for k, v in draw(st.permutations(known))]
+def objects(draw: Draw, fields: Sequence[tuple[str, str]], extras: int = 1) -> Members:
+    """An object with these fields (name, value text): in any order, with unknown and repeated keys between."""
+    members = [(f'"{k}"', k, v) for k, v in draw(st.permutations([(k, v) for k, v in fields if v]))]
+    names = {name for name, _ in fields}
     for _ in range(draw(st.integers(0, extras))):
-        unknown = draw(st.sampled_from(['"x"', '"unknown"', '""', '"Entity"']))
-        members.insert(draw(st.integers(0, len(members))), (unknown, draw(VALUES).text))
+        unknown = draw(st.sampled_from([(written, name) for written, name in UNKNOWN if name not in names]))
+        members.insert(draw(st.integers(0, len(members))), (*unknown, draw(VALUES).text))
     if members and draw(chance(8)):
         # of repeated keys the last counts: put another value of the same key, once with an escape, before it
         at = draw(st.integers(0, len(members) - 1))
-        name = members[at][0]
-        escaped = f'"\\u{ord(name[1]):04x}{name[2:]}' if len(name) > 2 else name
-        members.insert(draw(st.integers(0, at)), (draw(st.sampled_from([name, escaped])), draw(VALUES).text))
+        written, name, _ = members[at]
+        escaped = f'"\\u{ord(name[0]):04x}{written[2:]}' if written[1].isalpha() else written
+        earlier = (draw(st.sampled_from([written, escaped])), name, draw(VALUES).text)
+        members.insert(draw(st.integers(0, at)), earlier)
     space = draw(SPACES)
-    return "{" + space + f"{space},{space}".join(f"{k}{space}:{space}{v}" for k, v in members) + space + "}"
+    last = {name: n for n, (_, name, _) in enumerate(members)}
+    return Members(
+        "{" + space + f"{space},{space}".join(f"{k}{space}:{space}{v}" for k, _, v in members) + space + "}",
+        ",".join(f"{k}:{v}" for n, (k, name, v) in enumerate(members) if name not in names and last[name] == n),
+    )
 
 
 # --- events with known answers --------------------------------------------------------------------------------------
@@ -116,10 +138,11 @@ def objects(draw: Draw, fields: Sequence[tuple[str, str]], extras: int = 1) -> s
 
 @dataclass(frozen=True)
 class Change:
-    """An entity change's text and its row's own columns; of a bad one the reason."""
+    """An entity change's text, its row's own columns and unknown members by place; of a bad one the reason."""
 
     text: str
     columns: Record = field(default_factory=dict)
+    unknown: Mapping[str, str] = field(default_factory=dict)
     reason: str | None = None
 
 
@@ -164,13 +187,14 @@ def changes(draw: Draw) -> Change:
     entity_id, name, before, after = draw(NAMES), draw(NAMES), draw(optional(VALUES)), draw(optional(VALUES))
     code, account = draw(optional(SCALARS)), draw(optional(VALUES))
     parent_id, parent_name, parent_type = (draw(optional(SCALARS)) for _ in range(3))
-    parent = draw(objects([("id", parent_id.text), ("name", parent_name.text), ("type", parent_type.text)], 0))
+    named = draw(objects([("id", entity_id.text), ("name", name.text)]))
+    parent = draw(objects([("id", parent_id.text), ("name", parent_name.text), ("type", parent_type.text)]))
     if draw(chance(4)):
         parent_id = parent_name = parent_type = Value("", None)
-        parent = draw(st.sampled_from(["", "null", "{}"]))
+        parent = draw(st.sampled_from([Members(""), Members("null"), Members("{}")]))
     fields = [
-        ("entity", draw(objects([("id", entity_id.text), ("name", name.text)]))),
-        ("parent", parent),
+        ("entity", named.text),
+        ("parent", parent.text),
         ("before", before.text),
         ("after", after.text),
         ("channel_code", code.text),
@@ -187,7 +211,8 @@ def changes(draw: Draw) -> Change:
         "Before": kept_exactly(before),
         "After": kept_exactly(after),
     }
-    return Change(draw(objects(fields)), columns)
+    change = draw(objects(fields))
+    return Change(change.text, columns, {"change": change.unknown, "entity": named.unknown, "parent": parent.unknown})
 
 
 BAD_CHANGES = st.sampled_from(
@@ -198,6 +223,8 @@ BAD_CHANGES = st.sampled_from(
         Change('{"entity" : "1"}', reason="wrong_type"),
         Change('{"entity":{"id":"1","name":"n"},"parent":[]}', reason="wrong_type"),
         Change('{"entity":{"id":"1","name":"n"},"parent":"é\\u00e9"}', reason="wrong_type"),
+        Change("{}", reason="missing_field"),
+        Change('{"entity" : null, "before":1}', reason="missing_field"),
         Change('{"entity":{"id":"","name":"n"}}', reason="missing_field"),
         Change('{"entity":{"id":null,"name":"n"}}', reason="missing_field"),
         Change('{"entity":{"id":"1"}}', reason="missing_field"),
@@ -215,7 +242,7 @@ ACTOR_TYPES = st.sampled_from(
     ]
 )
 
-#: (hour, minute, second) near the times at which ownership changes, and one far from them.
+#: (hour, minute, second) near the places where ownership changes, and one far from them.
 CLOCKS = [(0, 0, 0), (0, 59, 59), (1, 0, 0), (12, 30, 15), (23, 0, 0), (23, 59, 59)]
 
 
@@ -248,24 +275,30 @@ def events(
     one = st.one_of(changes(), changes(), BAD_CHANGES) if bad_changes else changes()
     listed = draw(st.lists(one, min_size=1, max_size=3))
     actor_name, actor_type = draw(optional(strings())), draw(ACTOR_TYPES)
-    actor = draw(objects([("name", actor_name.text), ("type", actor_type.text)], 0))
-    kind, action, correlation = (draw(optional(SCALARS)) for _ in range(3))
+    actor = draw(objects([("name", actor_name.text), ("type", actor_type.text)]))
+    kind, action, correlation, account = (draw(optional(SCALARS)) for _ in range(4))
+    event_type, region, context = (draw(optional(VALUES)) for _ in range(3))
     # the Id comes from the one or the other
     given = draw(st.booleans())
     space = draw(SPACES)
-    detail = [
+    fields = [
         ("event_id", json.dumps(event_id) if given else draw(st.sampled_from(["", "null", "7", '""']))),
-        ("actor", actor),
+        ("actor", actor.text),
         ("entity_type", kind.text),
         ("action", action.text),
         ("correlation_id", correlation.text),
+        ("context", context.text),
         ("entities", f"[{space}{f'{space},{space}'.join(c.text for c in listed)}{space}]"),
     ]
+    detail = draw(objects(fields, 2))
     envelope = [
         ("id", json.dumps(f"envelope of {event_id}" if given else event_id)),
         ("source", json.dumps(source)),
         ("time", json.dumps(moment.text)),
-        ("detail", draw(objects(detail))),
+        ("detail", detail.text),
+        ("detail-type", event_type.text),
+        ("account", account.text),
+        ("region", region.text),
     ]
     common = {
         "Id": event_id,
@@ -279,7 +312,7 @@ def events(
         "source": source,
     }
     return EventText(
-        text=draw(objects(envelope)),
+        text=draw(objects(envelope)).text,
         event_id=event_id,
         source=source,
         day=moment.day,
@@ -310,31 +343,65 @@ def refused_events(draw: Draw, days: Sequence[date]) -> str:
 
 # --- from texts to objects ------------------------------------------------------------------------------------------
 
-SEPARATORS = st.sampled_from(["", "", "\n", "\n", " ", "\r\n", "\n\n \t", "\ufeff", "\n\ufeff"])
-#: White space only, for where broken text may stand: to which text a byte order mark beside it belongs is not said.
+#: White space only, for where broken text may stand: whether a separator behind it is part of it is not said.
 PLAIN_SEPARATORS = st.sampled_from(["", "", "\n", "\n", " ", "\r\n", "\n\n \t"])
+SEPARATORS = st.one_of(
+    PLAIN_SEPARATORS,
+    st.sampled_from(
+        ["\ufeff", "\n\ufeff", ",", ",\n", " , ", ",,", "\x1e", "\n\x1e", "\\n", "\\r\\n", "\\n\n", "\\r,"]
+    ),
+)
+
+
+@st.composite
+def arrays(draw: Draw, texts: Sequence[str]) -> str:
+    """A top-level array of these objects, which holds a text each."""
+    space = draw(SPACES)
+    return f"[{space}{f'{space},{space}'.join(texts)}{space}]"
 
 
 @st.composite
 def joined(draw: Draw, texts: Sequence[str]) -> bytes:
-    """Whole texts one after the other, divided in any way."""
+    """Whole texts one after the other, divided in any way, some of them in an array."""
+    if len(texts) and draw(chance(4)):
+        start = draw(st.integers(0, len(texts) - 1))
+        end = draw(st.integers(start + 1, len(texts)))
+        texts = [*texts[:start], draw(arrays(texts[start:end])), *texts[end:]]
     parts = [draw(SEPARATORS)]
     for text in texts:
         parts += [text, draw(SEPARATORS)]
     return "".join(parts).encode()
 
 
+#: What may stand between and after the members of a gzip object.
+PADDINGS = st.sampled_from([b"\0", b"\n", b"\r\n", b" \t", bytes(512), b"\n\0\n"])
+
+
 @st.composite
-def packed(draw: Draw, content: bytes) -> bytes:
-    """An object with this content: plain, or gzip in one or several members, perhaps padded."""
-    how = draw(st.sampled_from(["plain", "gzip", "members", "padded"]))
-    if how == "plain":
-        return content
-    cuts = sorted(draw(st.lists(st.integers(0, len(content)), max_size=3))) if how == "members" else []
+def gzipped(draw: Draw, content: bytes) -> bytes:
+    """gzip in one or several members, perhaps with padding between and after them."""
+    cuts = sorted(draw(st.lists(st.integers(0, len(content)), max_size=3)))
     bounds = [0, *cuts, len(content)]
     level = draw(st.sampled_from([0, 1, 6]))
-    members = [gzip.compress(content[a:b], level, mtime=0) for a, b in pairwise(bounds)]
-    return b"".join(members) + (bytes(draw(st.integers(1, 20))) if how == "padded" else b"")
+    between = draw(PADDINGS) if draw(chance(3)) else b""
+    return between.join(gzip.compress(content[a:b], level, mtime=0) for a, b in pairwise(bounds)) + between
+
+
+@st.composite
+def packed(draw: Draw, content: bytes) -> bytes:
+    """An object with this content: plain, or in any format, perhaps within another."""
+    match draw(st.sampled_from(["plain", "gzip", "gzip", "other", "layers"])):
+        case "plain":
+            return content
+        case "gzip":
+            return draw(gzipped(content))
+        case "other":
+            return draw(st.sampled_from([*PACKERS.values()]))(content)
+    inner = draw(st.sampled_from([*PACKERS.values()]))(content)
+    if draw(chance(3)):
+        half = len(content) // 2
+        inner = gzip_members([content[:half], content[half:]], draw(PADDINGS))
+    return draw(st.sampled_from([*PACKERS.values()]))(inner)
 
 
 GARBAGE = [
@@ -365,6 +432,17 @@ GARBAGE = [
         b'"\xff"',
         b"\0",
     ),
+    *(
+        b"\x1e",
+        b"\\n",
+        b"\\r",
+        b"\\",
+        b'[{"a":1},2]',
+        b"[{}]",
+        b"[ {} , {} ]",
+        b"[[{}]]",
+        b'[{"source":1,"detail":2},{"a":1}]',
+    ),
     *(b'{"detail": {"source":1,"detail":2}, "x"}', b'{"source":1,"detail": {"source":1,"detail":{}}', b'"', b'{"a":"b'),
 ]
 
@@ -387,6 +465,7 @@ INSERTED = [
         b"\n",
         b"0",
     ),
+    *(b"\x1e", b"\\n", b"[{}]"),
     *(b"-", b".", b"e", b"\\ud800", b"\\", b"{}", b'{"source":1,"detail":2}', b'"a":1,', b"null", b"\x7f", b"\xc3\xa9"),
 ]
 
@@ -427,20 +506,31 @@ def damaged_object(draw: Draw, data: bytes) -> bytes:
 @st.composite
 def any_content(draw: Draw, texts: Sequence[str]) -> bytes:
     """Texts of events with damage to some of them and garbage between."""
+    if len(texts) and draw(chance(5)):
+        size = draw(st.integers(1, len(texts)))
+        texts = [draw(arrays(texts[:size])), *texts[size:]]
     parts = [draw(PLAIN_SEPARATORS).encode()]
+    are_sound = True
     for text in texts:
         part = text.encode()
-        parts.append(draw(damaged(part)) if draw(chance(5)) else part)
+        if draw(chance(5)):
+            part, are_sound = draw(damaged(part)), False
+        parts.append(part)
         if draw(chance(5)):
             parts += [draw(PLAIN_SEPARATORS).encode(), draw(st.sampled_from(GARBAGE))]
-        parts.append(draw(PLAIN_SEPARATORS).encode())
+            are_sound = False
+        parts.append(draw(SEPARATORS if are_sound else PLAIN_SEPARATORS).encode())
+        are_sound = True
     return b"".join(parts)
 
 
 @st.composite
 def any_object(draw: Draw, texts: Sequence[str]) -> bytes:
-    data = draw(packed(draw(any_content(texts))))
-    return draw(damaged_object(data)) if draw(chance(7)) else data
+    """Of damage to an object only what the design says: of gzip, and of plain text."""
+    content = draw(any_content(texts))
+    if not draw(chance(7)):
+        return draw(packed(content))
+    return draw(damaged_object(draw(gzipped(content)) if draw(st.booleans()) else content))
 
 
 # --- days of deliveries ---------------------------------------------------------------------------------------------
@@ -449,8 +539,7 @@ def any_object(draw: Draw, texts: Sequence[str]) -> bytes:
 HOURS = [(day, hour) for day in (*DAYS, DAYS[-1] + timedelta(days=1)) for hour in (0, 1, 12, 23)]
 #: Dates of events: mostly of the partitions, else the day before the first and days out of range of some deliveries.
 DATES = [*DAYS, *DAYS, *DAYS, DAY1 - timedelta(days=1), *(DAYS[-1] + timedelta(days=n) for n in (1, 2))]
-OBJECT_NAMES = ["a", "b.gz", "B", "ü", "10", "9"]
-
+OBJECT_NAMES = ["a", "b.gz", "B", "ü", "10", "9", "_odd", ".hidden", "x.crc", "deep/er"]
 ORDERS = st.one_of(
     st.permutations(DAYS),
     # a partition may also run again, and one may not have run yet
@@ -474,8 +563,8 @@ def altered(event: EventText) -> str:
 
 
 def respelled(event: EventText) -> str:
-    """The same event with other bytes that no column shows."""
-    return event.text[:-1] + ',"sent":"again"}'
+    """The same event with other bytes that no column shows: a member of the envelope."""
+    return event.text[:-1] + ',"resources":["again"]}'
 
 
 @st.composite

@@ -1,16 +1,17 @@
-"""What docs/design.md ("Which run owns which event", "From bytes to rows") makes of raw objects: slow, plain, and
-sharing nothing with the product.
+"""What the design (parts 4 and 5) makes of raw objects: slow, plain, and sharing nothing with the product.
 
 The tests hold the product against it, so it is written for being checked by eye beside the design; it uses the
-standard library only, and not its ``json`` module, which takes NaN, lone surrogates and raw control characters.
+standard library only, and not its ``json`` module, which takes NaN, lone surrogates and raw control characters. How
+objects are packed is :mod:`tests.support.oracle_formats`.
 """
 
 import re
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
+
+from tests.support.oracle_formats import GIB, open_object
 
 Record = dict[str, Any]
 
@@ -32,16 +33,17 @@ class Node:
     kind: str  # object, array, string, number, literal
     start: int
     end: int = -1
-    value: Any = None  # dict, list, str; None for numbers and literals
-    key: str | None = None  # while an object is open: the key whose value comes next
+    value: Any = None  # dict in the order of each key's last place, list, str; None for numbers and literals
+    key: "Node | None" = None  # of a member's value its key; while an object is open the key whose value comes next
 
 
 SPACE = re.compile(rb"[ \t\n\r]*")
-SPACE_OR_BOM = re.compile(rb"(?:[ \t\n\r]|\xef\xbb\xbf)*")
+#: What is skipped between texts: white space, a byte order mark, a comma, U+001E, backslash-n and backslash-r.
+SEPARATORS = re.compile(rb"(?:[ \t\n\r,\x1e]|\xef\xbb\xbf|\\[nr])*")
 TRAILING_SPACE = re.compile(rb"(?:[ \t\n\r]|\xef\xbb\xbf)*\Z")
 NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 LITERAL = re.compile(rb"true|false|null")
-TOKEN = re.compile(rb'[^ \t\n\r{}\[\]",:]+')
+TOKEN = re.compile(rb'(?:(?!\xef\xbb\xbf|\\[nr])[^ \t\n\r{}\[\]",:\x1e])+')
 STRING = re.compile(rb'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"')
 ESCAPE = re.compile(r'\\(?:(["\\/bfnrt])|u(d[89ab]..)\\u(d[c-f]..)|u(d[89a-f]..)|u(....))', re.IGNORECASE | re.DOTALL)
 ESCAPED = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
@@ -53,7 +55,7 @@ def skip(pattern: re.Pattern[bytes], data: bytes, at: int) -> int:
 
 
 def scan_value(data: bytes, at: int) -> Node:
-    """The JSON value at ``at``. The stack is a list: depth must not depend on the interpreter."""
+    """The JSON value at ``at``. The stack is a list, not the interpreter's: depth is the design's business."""
     open_nodes: list[Node] = []
     while True:
         opening = data[at : at + 1]
@@ -73,7 +75,9 @@ def scan_value(data: bytes, at: int) -> Node:
         while open_nodes:
             outer = open_nodes[-1]
             if outer.kind == "object":
-                outer.value[outer.key] = node  # of repeated keys the last counts
+                node.key = outer.key
+                outer.value.pop(outer.key.value, None)  # of repeated keys the last counts, at its last place
+                outer.value[outer.key.value] = node
             else:
                 outer.value.append(node)
             at = skip(SPACE, data, node.end)
@@ -96,9 +100,8 @@ def before_value(data: bytes, at: int, outer: Node) -> int:
     """Where the next value of ``outer`` starts; reads the key before it where ``outer`` is an object."""
     if outer.kind == "array":
         return at
-    key = scan_string(data, at)
-    outer.key = key.value
-    at = skip(SPACE, data, key.end)
+    outer.key = scan_string(data, at)
+    at = skip(SPACE, data, outer.key.end)
     if data[at : at + 1] != b":":
         raise BrokenError("no colon")
     return skip(SPACE, data, at + 1)
@@ -136,30 +139,12 @@ def unescape(found: re.Match[str]) -> str:
     return chr(int(plain, 16))
 
 
-# --- objects and texts ----------------------------------------------------------------------------------------------
-
-
-def decompress(data: bytes) -> tuple[bytes, bool]:
-    """What of an object may be used, and whether that is all of it."""
-    if data[:2] != b"\x1f\x8b":
-        return data, True
-    used = b""
-    while data.strip(b"\0"):
-        member = zlib.decompressobj(wbits=31)
-        try:
-            decoded = member.decompress(data)
-        except zlib.error:
-            return used, False
-        used += decoded
-        if not member.eof:
-            return used, False
-        data = member.unused_data
-    return used, True
+# --- texts ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass
 class Text:
-    """One text of an object; ``node`` is None where it is not JSON."""
+    """One text of an object, or one item of a top-level array of objects; ``node`` is None where it is not JSON."""
 
     start: int
     raw: bytes
@@ -169,16 +154,24 @@ class Text:
 
 def split(data: bytes) -> Iterator[Text]:
     at = 0
-    while (at := skip(SPACE_OR_BOM, data, at)) < len(data):
+    while (at := skip(SEPARATORS, data, at)) < len(data):
         node = scan_text(data, at)
         end = node.end if node else next_event_start(data, at + 1)
-        raw = data[at:end] if node else TRAILING_SPACE.sub(b"", data[at:end])
-        yield Text(at, raw, node, end == len(data))
+        if node and is_array_of_objects(node):
+            for item in node.value:
+                yield Text(item.start, data[item.start : item.end], item, False)
+        else:
+            raw = data[at:end] if node else TRAILING_SPACE.sub(b"", data[at:end])
+            yield Text(at, raw, node, end == len(data))
         at = end
 
 
+def is_array_of_objects(node: Node) -> bool:
+    return node.kind == "array" and bool(node.value) and all(item.kind == "object" for item in node.value)
+
+
 def scan_text(data: bytes, at: int) -> Node | None:
-    """A whole top-level value. Outside of a container a number or word ends where white space or punctuation does."""
+    """A whole top-level value. Outside of a container a number or word ends where punctuation or a separator stands."""
     token = TOKEN.match(data, at)
     try:
         node = scan_value(data, at)
@@ -206,7 +199,7 @@ TIME = re.compile(
     r"(\d{4})(-\d\d-\d\d)T([01]\d|2[0-3]):([0-5]\d):([0-5]\d)(?:\.(\d+))?(?:Z|([+-])([01]\d|2[0-3]):([0-5]\d))",
     re.ASCII | re.IGNORECASE,
 )
-SAFE_SOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,255}")
+SAFE_SOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,247}")
 ACTOR_TYPES = {"0": "Service", "1": "User", "2": "Client"}
 
 
@@ -256,7 +249,7 @@ def text_of(node: Node | None, data: bytes) -> str | None:
 
 
 def exact(node: Node | None, data: bytes) -> str | None:
-    """What Before and After take of a value."""
+    """What Before, After and Context take of a value."""
     return None if kind_of(node, data) == "missing" else data[node.start : node.end].decode()
 
 
@@ -364,9 +357,11 @@ def read_entities(item: Item, node: Node, data: bytes, moment: datetime) -> None
 
 
 def why_bad(change: Node, data: bytes) -> str | None:
-    entity = child(change, "entity")
-    if change.kind != "object" or entity is None or entity.kind != "object":
+    if change.kind != "object":
         return "wrong_type"
+    entity = child(change, "entity")
+    if kind_of(entity, data) != "object":
+        return "missing_field" if kind_of(entity, data) == "missing" else "wrong_type"
     if text_of(child(entity, "id"), data) in (None, "") or text_of(child(entity, "name"), data) is None:
         return "missing_field"
     return "wrong_type" if kind_of(child(change, "parent"), data) not in ("missing", "object") else None
@@ -374,7 +369,7 @@ def why_bad(change: Node, data: bytes) -> str | None:
 
 # --- which run owns what --------------------------------------------------------------------------------------------
 
-HOUR = re.compile(r"year=(\d{4})/month=(\d\d)/day=(\d\d)/hour=(\d\d)/")
+HOUR = re.compile(r"year=(\d{4})/month=(\d\d)/day=(\d\d)/hour=([01]\d|2[0-3])/")
 
 
 def delivery_of(raw_key: str) -> tuple[date, int]:
@@ -404,70 +399,83 @@ class Outcome:
 
 
 @dataclass
+class Deliveries:
+    """Everything in the delivery hours of a partition."""
+
+    items: list[Item] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)  # of the own day
+    objects: int = 0
+
+
+@dataclass
 class Oracle:
     """Runs of one lake."""
 
     raw: Mapping[str, bytes]
     first: date
     grace: int = 1
+    limit: int = GIB
     kept: dict[date, list[Item]] = field(default_factory=dict)
 
     def run(self, partition: date) -> Outcome:
-        read, unreadable, objects = self.read(partition)
-        own = [item for item in read if owner_of(item, self.first, self.grace) == partition]
+        found = self.read(partition)
+        own = [item for item in found.items if owner_of(item, self.first, self.grace) == partition]
         kept, duplicates, records = self.settle(partition, own)
         self.kept[partition] = kept
-        records += [record_of("unreadable_object", key, data) for key, data in unreadable]
+        records += [record_of("unreadable_object", raw_key, self.raw[raw_key]) for raw_key in found.unreadable]
         rows = [row for item in kept for row in item.rows]
+        settled = {id(item) for item in kept + duplicates}
+        quarantined = [item for item in own if id(item) not in settled]
         counts = {
-            "read": len(read),
+            "read": len(found.items),
             "kept": len(kept),
-            "duplicate": duplicates,
-            "deferred": len(read) - len(own),
-            "quarantined": len(own) - len(kept) - duplicates,
+            "duplicate": len(duplicates),
+            "deferred": len(found.items) - len(own),
+            "quarantined": len(quarantined),
             "rows": len(rows),
             "late_rows": sum(row["dt"] != str(partition) for row in rows),
             "quarantined_records": len(records),
-            "objects": objects,
-            "unreadable": len(unreadable),
+            "objects": found.objects,
+            "unreadable": len(found.unreadable),
+            "text_bytes_read": sum(len(item.raw) for item in own),
+            "text_bytes_quarantined": sum(len(item.raw) for item in quarantined),
+            "unreadable_bytes": sum(len(self.raw[raw_key]) for raw_key in found.unreadable),
         }
         return Outcome(counts, sorted(rows, key=row_order), sorted(records, key=record_order))
 
-    def read(self, partition: date) -> tuple[list[Item], list[tuple[str, bytes]], int]:
-        """Everything in the delivery hours of the partition: texts, its own unreadable objects, objects read."""
-        items: list[Item] = []
-        unreadable = []
-        objects = 0
-        for raw_key in sorted(self.raw, key=lambda k: (delivery_of(k), k)):
+    def read(self, partition: date) -> Deliveries:
+        found = Deliveries()
+        in_hours = [raw_key for raw_key in self.raw if HOUR.match(raw_key)]
+        for raw_key in sorted(in_hours, key=lambda k: (delivery_of(k), k)):
             delivered, hour = delivery_of(raw_key)
             if delivered != partition and not (delivered == partition + DAY and hour < self.grace):
                 continue
-            objects += 1
-            data, whole = decompress(self.raw[raw_key])
-            if not whole and delivered == partition:
-                unreadable.append((raw_key, self.raw[raw_key]))
+            found.objects += 1
+            data, is_whole = open_object(self.raw[raw_key], self.limit)
+            if not is_whole and delivered == partition:
+                found.unreadable.append(raw_key)
             for text in split(data):
-                cut_off = not whole and text.at_end and text.node is None
-                if not cut_off:
-                    items.append(read_item(text, data, raw_key, self.first, delivered))
-        return items, unreadable, objects
+                is_cut_off = not is_whole and text.at_end and text.node is None
+                if not is_cut_off:
+                    found.items.append(read_item(text, data, raw_key, self.first, delivered))
+        return found
 
-    def settle(self, partition: date, own: list[Item]) -> tuple[list[Item], int, list[Record]]:
-        """What of the partition's own events is kept, how many are duplicates, and the quarantine.
+    def settle(self, partition: date, own: list[Item]) -> tuple[list[Item], list[Item], list[Record]]:
+        """What of the partition's own events is kept, which are duplicates, and the quarantine.
 
         A copy that stands in the table already comes before the first of this run: it is the one that is kept.
         """
-        kept, duplicates, records = [], 0, []
+        kept, duplicates, records = [], [], []
         first_of: dict[tuple[str | None, str | None], Item] = {}
         for item in own:
             if item.reason:
                 records.append(record_of(item.reason, item.raw_key, item.raw, item))
                 continue
-            existing = self.existing(partition, item)
+            standing = self.standing(partition, item)
             first_here = first_of.setdefault(item.same_as, item)
-            earlier = existing or (first_here if first_here is not item else None)
+            earlier = standing or (first_here if first_here is not item else None)
             if earlier and earlier.equals(item):
-                duplicates += 1
+                duplicates.append(item)
             elif earlier:
                 records.append(record_of("conflicting_duplicate", item.raw_key, item.raw, item))
             else:
@@ -475,7 +483,7 @@ class Oracle:
                 kept += [item] if item.rows else []
         return kept, duplicates, records
 
-    def existing(self, partition: date, item: Item) -> Item | None:
+    def standing(self, partition: date, item: Item) -> Item | None:
         """The same event in a file of another partition, under the same ``dt``."""
         for other, items in self.kept.items():
             for found in items:

@@ -19,6 +19,11 @@ def read(lake: Lake, data: str | bytes, *, hour: int = 10) -> Record:
     return lake.manifest()["events"]
 
 
+def objects(read: int = 0, *, unreadable: int = 0) -> Record:
+    """What a manifest counts of objects."""
+    return {"read": read, "unreadable": unreadable}
+
+
 def lines(*texts: str) -> str:
     return "\n".join(texts) + "\n"
 

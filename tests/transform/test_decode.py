@@ -109,6 +109,6 @@ def test_a_byte_order_mark_beside_broken_text_is_white_space(text: str) -> None:
 def test_a_document_is_found_again_by_its_number() -> None:
     events = [event(f"e{n}") for n in range(5)]
     data = "\n".join(events).encode()
-    assert list(find_documents(data, {1, 3})) == [
+    assert list(find_documents(data, {1, 3}, len(data))) == [
         (n, data.index(events[n].encode()), events[n].encode()) for n in (1, 3)
     ]

@@ -157,13 +157,15 @@ def test_the_first_check_that_fails_names_the_reason(lake: Lake, first: int) -> 
     assert raws(lake.quarantine()) == texts
 
 
-# up to 256 characters are safe, but with "source=" before it a local file system takes no more than 248
-SAFE_SOURCES = ["a", "9", "Z", "my.app", "My-App_3", "a..b", "a" * 248, "0-.", "com.example.orders"]
+# with "source=" before it, a name of 248 characters is as long as a file system takes
+SAFE_SOURCES = [
+    *("a", "9", "Z", "my.app", "My-App_3", "a..b", "a" * 248, "0-.", "com.example.orders", "null", "NULL", "1", "1e5"),
+]
 
 
 UNSAFE_SOURCES = [
     *("", ".", "..", ".a", "-a", "_a", "a/b", "../../x", "a\\b", "a b", " a", "a ", "a\n", "a\x00", "ä", "aé", "a=b"),
-    *("a%2F", "a:b", "a'b", "a*", "a" * 257, "\uff11", "a\u200b"),
+    *("a%2F", "a:b", "a'b", "a*", "a" * 249, "a" * 256, "\uff11", "a\u200b"),
 ]
 
 
@@ -223,11 +225,11 @@ def test_one_bad_entity_does_not_take_its_siblings_along(lake: Lake, change: str
     assert lake.manifest()["quarantined_records"] == 1
 
 
-@pytest.mark.parametrize("change", ["{}", '{"entity":null}', '{"before":1}'])
-def test_an_entity_change_whose_entity_is_none_is_wrong_type(lake: Lake, change: str) -> None:
+@pytest.mark.parametrize("change", ["{}", '{"entity":null}', '{"before":1}', '{"entity":{},"entity":null}'])
+def test_an_entity_change_without_an_entity_lacks_a_field(lake: Lake, change: str) -> None:
     read(lake, event("a", change, ENTITY))
     assert [(r["Reason"], r["EntityIndex"], r["Raw"].decode()) for r in lake.quarantine()] == [
-        ("wrong_type", 0, change)
+        ("missing_field", 0, change)
     ]
     assert [row["EntityIndex"] for row in lake.rows()] == [1]
 
