@@ -17,7 +17,7 @@ def main(bad_day: str) -> None:
     with browser_page(require_chromium()) as page:
         page.goto(f"{_UI}/assets/audit_log_parquet")
         page.get_by_role("tab", name="Checks").click()
-        page.get_by_text("quarantine_share", exact=True).locator("visible=true").first.click()
+        page.get_by_text("readable_share", exact=True).locator("visible=true").first.click()
         page.get_by_role("tab", name="Partitions").last.click()
         page.get_by_text(bad_day, exact=True).locator("visible=true").first.click()
         page.get_by_text(re.compile("events are in quarantine")).first.wait_for()

@@ -65,13 +65,18 @@ class DayStatus:
         }
 
 
-_NUMBERS: Final = ("objects", "events", "rows", "late_rows", "quarantined_records", "quarantined_by_reason", "seconds")
+_NUMBERS: Final = (
+    *("objects", "text_bytes", "unreadable_bytes", "events", "rows", "late_rows", "quarantined_records"),
+    *("quarantined_by_reason", "seconds"),
+)
 
 
 def numbers_of(manifest: Manifest) -> dict[str, Any]:
     """What a run counted, by the names of the manifest's fields."""
     values = (
         msgspec.to_builtins(manifest.objects),
+        msgspec.to_builtins(manifest.text_bytes),
+        manifest.unreadable_bytes,
         msgspec.to_builtins(manifest.events),
         manifest.rows,
         manifest.late_rows,

@@ -91,9 +91,9 @@ def _incident(day: date) -> "Incident":
 
 
 def _is_held_back(result: "DayResult", bad_day: date) -> bool:
-    from audit_pipeline.quality.builtin import QUARANTINE_SHARE
+    from audit_pipeline.quality.builtin import READABLE_SHARE
 
-    return result.partition == bad_day and result.failed_checks == (QUARANTINE_SHARE,)
+    return result.partition == bad_day and result.failed_checks == (READABLE_SHARE,)
 
 
 def _explain(console: Console, held_back: Sequence[date]) -> None:
@@ -101,7 +101,7 @@ def _explain(console: Console, held_back: Sequence[date]) -> None:
         console.print(
             f"\n{day} is bad on purpose: from {_BAD_HOURS.start:02}:00 to {_BAD_HOURS.stop:02}:00 UTC, the simulated "
             f"services send `detail` as a text where an object belongs. These events are in quarantine, so many that "
-            f"the check quarantine_share holds the day back. Nothing is wrong with the other days."
+            f"the check readable_share holds the day back. Nothing is wrong with the other days."
         )
 
 

@@ -44,6 +44,9 @@ def describe_manifest(lake: Store, manifest: Manifest) -> Metadata:
     numbers = {
         "objects": manifest.objects.read,
         "objects_unreadable": manifest.objects.unreadable,
+        "unreadable_bytes": manifest.unreadable_bytes or 0,
+        "text_bytes": manifest.text_bytes.read if manifest.text_bytes else 0,
+        "text_bytes_quarantined": manifest.text_bytes.quarantined if manifest.text_bytes else 0,
         "events": events.read,
         "events_kept": events.kept,
         "events_duplicate": events.duplicate,

@@ -18,7 +18,7 @@ __all__ = [
     "JSON_OBJECTS",
     "KEY_UNIQUE",
     "NEW_SOURCES",
-    "QUARANTINE_SHARE",
+    "READABLE_SHARE",
     "ROWS_PER_SOURCE",
     "BuiltinCheck",
     "builtin_rules",
@@ -30,7 +30,7 @@ CONSERVATION: Final = "conservation"
 
 KEY_UNIQUE: Final = "key_unique"
 ROWS_PER_SOURCE: Final = "rows_per_source"
-QUARANTINE_SHARE: Final = "quarantine_share"
+READABLE_SHARE: Final = "readable_share"
 NEW_SOURCES: Final = "new_sources"
 
 #: Expectations that this package defines (see ``expectations``).
@@ -92,10 +92,10 @@ BUILTIN_CHECKS: Final[Mapping[str, BuiltinCheck]] = {
         "Look at the producer of these sources and at the hour folders of the day. If the numbers are right, nothing "
         "has to be done: the median follows within days.",
     ),
-    QUARANTINE_SHARE: BuiltinCheck(
-        "The share of the day's events that went to quarantine is small.",
-        "audit-pipeline quarantine shows the events and why. Fix the producer or the raw objects, then run the "
-        "partition again.",
+    READABLE_SHARE: BuiltinCheck(
+        "Every object of the day could be read, and little of its texts, by number and by bytes, went to quarantine.",
+        "audit-pipeline quarantine shows the texts and objects and why. Fix the producer or the raw objects, then run "
+        "the partition again.",
     ),
     NEW_SOURCES: BuiltinCheck(
         "Every source has been seen in an earlier partition.",
@@ -142,8 +142,10 @@ def _summary_rules(settings: "Settings") -> Iterator[Rule]:
     warn, error = settings.quarantine_warn_share, settings.quarantine_error_share
     shares: list[tuple[RuleSeverity, float]] = [("warning", warn), ("critical", error)]
     for severity, share in shares:
-        yield _rule(QUARANTINE_SHARE, "expect_column_values_to_be_between", f"more than {share:.3%} in quarantine",
-                    severity, "day", column="quarantine_share", max_value=share)  # fmt: skip
+        yield _rule(READABLE_SHARE, "expect_column_values_to_be_between", f"more than {share:.3%} became nothing",
+                    severity, "day", column="unreadable_share", max_value=share)  # fmt: skip
+    yield _rule(READABLE_SHARE, "expect_column_values_to_be_between", "an object is unreadable", "warning", "day",
+                column="objects_unreadable", max_value=0)  # fmt: skip
     yield _rule(NEW_SOURCES, "expect_column_values_to_not_be_in_set", "never seen before", "warning", "sources",
                 column="is_new", value_set=[True])  # fmt: skip
 

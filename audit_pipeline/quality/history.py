@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from audit_pipeline.store.layout import MANIFEST_PREFIX, manifest_path
-from audit_pipeline.store.manifest import Manifest
+from audit_pipeline.store.layout import MANIFEST_PREFIX, delivery_hour_of, manifest_path
+from audit_pipeline.store.manifest import Manifest, TextBytes
 from audit_pipeline.store.objects import Store
 
 __all__ = ["TRAILING_DAYS", "History", "day_line", "read_history", "source_lines"]
@@ -94,16 +94,30 @@ def source_lines(manifest: Manifest, history: History, duplicate_keys: Mapping[s
 
 
 def day_line(manifest: Manifest) -> dict[str, Any]:
-    """The day's numbers; ``events`` are those that it owns."""
-    events = manifest.events
+    """The day's numbers; ``events`` are those that it owns, ``objects`` those delivered on it.
+
+    ``unreadable_share`` is the largest of the three shares of what became nothing (docs/design.md, "Conservation").
+    """
+    events, texts = manifest.events, manifest.text_bytes or TextBytes()
     owned = events.read - events.deferred
+    objects = sum(delivery_hour_of(item.key).day == manifest.partition for item in manifest.inputs)
+    shares = {
+        "quarantine_share": events.quarantined / owned if owned else 0.0,
+        "bytes_share": texts.quarantined / texts.read if texts.read else 0.0,
+        "objects_share": manifest.objects.unreadable / objects if objects else 0.0,
+    }
     return {
         "events": owned,
         "events_kept": events.kept,
         "events_duplicate": events.duplicate,
         "events_deferred": events.deferred,
         "events_quarantined": events.quarantined,
-        "quarantine_share": events.quarantined / owned if owned else 0.0,
+        "text_bytes": texts.read,
+        "text_bytes_quarantined": texts.quarantined,
+        "objects": objects,
+        "objects_unreadable": manifest.objects.unreadable,
+        **shares,
+        "unreadable_share": max(shares.values()),
         "rows": manifest.rows,
         "late_rows": manifest.late_rows,
         "sources": len({output.source for output in manifest.outputs}),

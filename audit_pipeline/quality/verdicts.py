@@ -8,7 +8,7 @@ from audit_pipeline.quality.builtin import (
     BUILTIN_CHECKS,
     KEY_UNIQUE,
     NEW_SOURCES,
-    QUARANTINE_SHARE,
+    READABLE_SHARE,
     ROWS_PER_SOURCE,
 )
 from audit_pipeline.quality.findings import CheckFindings, Examination, RuleFindings
@@ -73,7 +73,7 @@ def _verdict(examination: Examination, check: CheckFindings) -> Verdict:
 
 def _bad(examination: Examination, check: CheckFindings) -> dict[str, Any]:
     """The number of failed lines, and the first of them."""
-    if check.name == QUARANTINE_SHARE:
+    if check.name == READABLE_SHARE:
         # these are events, and their records are in the quarantine
         return {"failed": examination.manifest.events.quarantined}
     return {"failed": check.failed, "rows": check.rows}
@@ -148,30 +148,41 @@ def _rows_failed(_: Examination, check: CheckFindings) -> str:
     return _named(check, lambda row: f"{row['source']} has {row['rows']:,} rows, usually {row['usual_rows']:,.0f}")
 
 
-def _quarantine_numbers(examination: Examination, check: CheckFindings) -> dict[str, Any]:
+def _readable_numbers(examination: Examination, check: CheckFindings) -> dict[str, Any]:
     line = day_line(examination.manifest)
-    warn, error = (finding.rule.kwargs["max_value"] for finding in check.findings)
+    warn, error, _ = (finding.rule.kwargs["max_value"] for finding in check.findings)
     by_reason = examination.manifest.quarantine.by_reason
     return {
         "events": line["events"],
         "events_quarantined": line["events_quarantined"],
-        "quarantine_share": line["quarantine_share"],
+        "events_share": line["quarantine_share"],
+        "bytes_share": line["bytes_share"],
+        "objects_share": line["objects_share"],
         "warn_above": warn,
         "error_above": error,
         "records_by_reason": [{"reason": reason, "records": count} for reason, count in sorted(by_reason.items())],
     }
 
 
-def _quarantine_described(examination: Examination, check: CheckFindings) -> str:
-    numbers = _quarantine_numbers(examination, check)
-    broken = [finding.rule.kwargs["max_value"] for finding in check.findings if not finding.is_met]
-    than = f", more than {max(broken):.3%}" if broken else ""
-    by_reason = ", ".join(f"{line['records']:,} {line['reason']}" for line in numbers["records_by_reason"])
-    reasons = f" (records: {by_reason})" if by_reason else ""
-    return (
-        f"{numbers['events_quarantined']:,} of {numbers['events']:,} events are in quarantine: "
-        f"{numbers['quarantine_share']:.3%}{than}{reasons}"
-    )
+def _readable_described(examination: Examination, check: CheckFindings) -> str:
+    line = day_line(examination.manifest)
+    lost = [
+        (line["objects_share"], f"{line['objects_unreadable']:,} of {line['objects']:,} objects are unreadable"),
+        (line["quarantine_share"], f"{line['events_quarantined']:,} of {line['events']:,} events are in quarantine"),
+        (
+            line["bytes_share"],
+            f"{line['text_bytes_quarantined']:,} of {line['text_bytes']:,} bytes of text are in quarantine",
+        ),
+    ]
+    share, largest = max(lost, key=lambda item: item[0])
+    if not share:
+        return f"{largest}: {share:.3%}" if line["objects"] else "no object was delivered"
+    limits = [finding.rule.kwargs["max_value"] for finding in check.findings[:2] if not finding.is_met]
+    than = f", more than {max(limits):.3%}" if limits else ""
+    others = "".join(f"; {text}" for other, text in lost[:1] if other and text != largest)
+    by_reason = sorted(examination.manifest.quarantine.by_reason.items())
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in by_reason)
+    return f"{largest}: {share:.3%}{than}{others}{f' (records: {reasons})' if reasons else ''}"
 
 
 def _new_passed(examination: Examination, _: CheckFindings) -> str:
@@ -202,6 +213,6 @@ class _Texts:
 _TEXTS: Final[Mapping[str, _Texts]] = {
     KEY_UNIQUE: _Texts(_key_unique_numbers, _key_unique_passed, _key_unique_failed),
     ROWS_PER_SOURCE: _Texts(_rows_numbers, _rows_passed, _rows_failed),
-    QUARANTINE_SHARE: _Texts(_quarantine_numbers, _quarantine_described, _quarantine_described),
+    READABLE_SHARE: _Texts(_readable_numbers, _readable_described, _readable_described),
     NEW_SOURCES: _Texts(_source_numbers, _new_passed, _new_failed),
 }

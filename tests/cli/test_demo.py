@@ -13,7 +13,7 @@ from typer.testing import Result
 
 from audit_pipeline.cli.sandbox import Sandbox
 from audit_pipeline.orchestration.names import LOCATION
-from audit_pipeline.quality.builtin import QUARANTINE_SHARE
+from audit_pipeline.quality.builtin import READABLE_SHARE
 from tests.support.cli_harness import Commands, one_error
 
 pytestmark = pytest.mark.slow
@@ -116,7 +116,7 @@ def test_one_day_is_bad_on_purpose_and_the_others_are_green(bad_week: Result, fo
     assert len(days) == 4
     for day in days:
         if day["partition"] == bad_day:
-            assert day["checks"][QUARANTINE_SHARE] == "failed"
+            assert day["checks"][READABLE_SHARE] == "failed"
             assert day["quarantined_by_reason"] == {"wrong_type": day["quarantined_records"]}
         else:
             assert set(day["checks"].values()) == {"passed"}, day
@@ -135,7 +135,7 @@ def test_the_commands_that_it_prints_work_as_printed_and_give_its_answer_again(b
     assert len(answer) >= 4
     assert set(answer) <= set(bad_week.stdout.splitlines())
     assert "of Order 500" in shown["history"].stdout
-    assert QUARANTINE_SHARE in shown["quality"].stdout
+    assert READABLE_SHARE in shown["quality"].stdout
     assert "detail" in shown["quarantine"].stdout
 
 

@@ -22,7 +22,7 @@ from audit_pipeline.orchestration.alerts import ALERT_SENSOR, Alert
 from audit_pipeline.orchestration.build import build_defs
 from audit_pipeline.orchestration.late_files import LATE_FILES_TAG
 from audit_pipeline.orchestration.names import ASSETS, CHECKS, LATE_FILES_SENSOR, PARQUET, RAW, TABLE
-from audit_pipeline.quality.builtin import QUARANTINE_SHARE
+from audit_pipeline.quality.builtin import READABLE_SHARE
 from audit_pipeline.settings import load_settings
 from audit_pipeline.store.locks import Locks
 from audit_pipeline.store.objects import open_store
@@ -274,7 +274,7 @@ def test_the_late_rows_are_in_the_table(late: Site) -> None:
 
 def test_the_check_that_the_bad_files_fail_holds_their_day_back(late: Site) -> None:
     with late.deployment.instance() as instance:
-        assert instance.evaluation(QUARANTINE_SHARE, late.bad_day).severity == dg.AssetCheckSeverity.ERROR
+        assert instance.evaluation(READABLE_SHARE, late.bad_day).severity == dg.AssetCheckSeverity.ERROR
         failed = {late.bad_day, late.busy_day}
         assert instance.statuses(TABLE, late.days) == {
             day: "FAILED" if day in failed else "MATERIALIZED" for day in late.days

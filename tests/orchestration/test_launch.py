@@ -112,7 +112,7 @@ def test_a_failed_conservation_check_is_reported(deployment: Deployment, monkeyp
 
 
 def test_the_newest_results_of_the_checks_are_reported_by_day(deployment: Deployment) -> None:
-    warnings = (HOUR_COVERAGE, *ODD_VALUES, "quarantine_share")
+    warnings = (HOUR_COVERAGE, *ODD_VALUES, "readable_share")
     assert materialize(FIRST, FIRST) == [dataclasses.replace(SUCCEEDED[0], warnings=warnings)]
     results = check_results(FIRST, SECOND)
     assert results[SECOND] == dict.fromkeys(CHECKS)

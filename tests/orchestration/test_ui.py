@@ -13,7 +13,7 @@ import pytest
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from audit_pipeline.orchestration.names import ASSETS, PARQUET, RAW, TABLE
-from audit_pipeline.quality.builtin import QUARANTINE_SHARE
+from audit_pipeline.quality.builtin import READABLE_SHARE
 from tests.servers.chromium import artifacts_folder, browser_page, is_published, pictured, publish, require_chromium
 from tests.support.dagster_harness import Deployment, order_change
 from tests.support.dagster_programs import dagster_ui
@@ -263,11 +263,11 @@ def test_the_page_of_the_backfill_counts_one_failure_in_the_table(backfilled: Si
 def test_the_failed_check_shows_on_its_tab_what_is_wrong_with_the_bad_day(backfilled: Site) -> None:
     site = backfilled
     with site.deployment.instance() as instance:
-        evaluation = instance.evaluation(QUARANTINE_SHARE, site.bad_day)
+        evaluation = instance.evaluation(READABLE_SHARE, site.bad_day)
     assert evaluation.severity == dg.AssetCheckSeverity.ERROR
     assert evaluation.description is not None
     with pictured(site.page, "7-failed-check"):
-        site.open_check(PARQUET, QUARANTINE_SHARE)
+        site.open_check(PARQUET, READABLE_SHARE)
         site.sees("Failed (1)")
         site.sees(f"Passed ({DAYS - 1})")
         site.choose_bad_day()
@@ -280,7 +280,7 @@ def test_the_fixed_day_is_run_again_in_the_ui_and_turns_green(fixed: Fixed) -> N
     site = fixed.site
     with site.deployment.instance() as instance:
         assert instance.all_statuses(site.days) == {asset: dict.fromkeys(site.days, "MATERIALIZED") for asset in ASSETS}
-        assert instance.evaluation(QUARANTINE_SHARE, site.bad_day).passed
+        assert instance.evaluation(READABLE_SHARE, site.bad_day).passed
         assert instance.metadata(TABLE, site.bad_day)["rows_of_partition"] == 24 * EVENTS_AN_HOUR
         (run_id,) = runs(site) - fixed.runs_before
         run = instance.dagster.get_run_by_id(run_id)
@@ -288,7 +288,7 @@ def test_the_fixed_day_is_run_again_in_the_ui_and_turns_green(fixed: Fixed) -> N
     assert run.status == dg.DagsterRunStatus.SUCCESS
     assert run.tags["dagster/partition"] == site.bad_day
     with pictured(site.page, "11-check-passes"):
-        site.open_check(PARQUET, QUARANTINE_SHARE)
+        site.open_check(PARQUET, READABLE_SHARE)
         site.sees(f"Passed ({DAYS})")
 
 

@@ -33,7 +33,7 @@ from audit_pipeline.store.objects import open_store
 from tests.support.lake import DAY1, DAY2, DAY3, Lake, Record, entity, event, key
 from tests.support.lanes import examples
 
-CRITICAL = {"key_unique", "required_not_null", "timestamp_in_dt", "entity_index_not_negative", "quarantine_share"}
+CRITICAL = {"key_unique", "required_not_null", "timestamp_in_dt", "entity_index_not_negative", "readable_share"}
 WARNING = {
     "known_actor_types",
     "known_actions",
@@ -43,7 +43,7 @@ WARNING = {
     "rows_per_source",
     "new_sources",
 }
-ROW_CHECKS = sorted((CRITICAL | WARNING) - {"key_unique", "quarantine_share", "rows_per_source", "new_sources"})
+ROW_CHECKS = sorted((CRITICAL | WARNING) - {"key_unique", "readable_share", "rows_per_source", "new_sources"})
 
 
 def settings_of(lake: Lake, **changed: Any) -> Settings:
@@ -202,7 +202,7 @@ def test_a_name_that_is_no_checks_is_refused(lake: Lake) -> None:
 
 def test_only_what_the_checks_need_is_read(lake: Lake) -> None:
     write_sources(lake, DAY1, shop=10)
-    assert check(lake, "quarantine_share").passed
+    assert check(lake, "readable_share").passed
     assert check(lake, "new_sources").passed
     with pytest.raises(StoreError, match="is missing: run its partition again"):
         check(lake, "known_actions")
@@ -487,8 +487,8 @@ def test_the_share_of_quarantined_events_warns_and_then_holds_the_day_back(
     events = EventCounts(read=1600, kept=1000 - quarantined, deferred=600, quarantined=quarantined)
     rows = [] if quarantined == 1000 else [output(data_path(DAY1, DAY1, "shop"), 1000 - quarantined)]
     commit(lake, DAY1, rows, events, {"not_json": quarantined} if quarantined else {})
-    verdict = check(lake, "quarantine_share", quarantine_warn_share=0.001, quarantine_error_share=0.05)
-    assert verdict.metadata["quarantine_share"] == quarantined / 1000
+    verdict = check(lake, "readable_share", quarantine_warn_share=0.001, quarantine_error_share=0.05)
+    assert verdict.metadata["events_share"] == quarantined / 1000
     assert verdict.metadata["events"] == 1000
     if severity is None:
         assert verdict.passed
@@ -502,10 +502,10 @@ def test_the_share_of_quarantined_events_warns_and_then_holds_the_day_back(
 def test_quarantined_events_of_a_real_day_are_counted(lake: Lake) -> None:
     lake.write(key(DAY1), "\n".join([*GOOD, event("x", top={"time": '"yesterday"'}), '{"source":"shop"}']))
     lake.run()
-    metadata = failure(check(lake, "quarantine_share", quarantine_error_share=0.3), "error")
+    metadata = failure(check(lake, "readable_share", quarantine_error_share=0.3), "error")
     assert (metadata["failed"], metadata["events"]) == (2, 6)
-    assert check(lake, "quarantine_share", quarantine_error_share=0.5).severity == "warn"
-    assert check(lake, "quarantine_share", quarantine_warn_share=1, quarantine_error_share=1).passed
+    assert check(lake, "readable_share", quarantine_error_share=0.5).severity == "warn"
+    assert check(lake, "readable_share", quarantine_warn_share=1, quarantine_error_share=1).passed
 
 
 def test_a_source_never_seen_before_warns_and_on_the_first_day_nothing_can_be_said(lake: Lake) -> None:

@@ -55,7 +55,17 @@ def test_the_manifest_records_what_the_run_read_wrote_dropped_and_quarantined(la
     manifest = lake.manifest()
     assert set(manifest) == {
         *("partition", "run_id", "code_version", "engine", "started_at", "finished_at", "grace_hours", "inputs"),
-        *("objects", "events", "rows", "late_rows", "quarantined_records", "outputs", "quarantine"),
+        *(
+            "objects",
+            "text_bytes",
+            "unreadable_bytes",
+            "events",
+            "rows",
+            "late_rows",
+            "quarantined_records",
+            "outputs",
+            "quarantine",
+        ),
     }
     assert (manifest["partition"], manifest["engine"], manifest["grace_hours"]) == (
         "2026-05-01",
@@ -71,6 +81,11 @@ def test_the_manifest_records_what_the_run_read_wrote_dropped_and_quarantined(la
     ]
     assert all(i["e_tag"] for i in manifest["inputs"])
     assert manifest["objects"] == {"read": 2, "unreadable": 0}
+    texts = [event("a"), event("b", time="2026-05-01T09:00:00.5Z"), event("c", source="other")]
+    texts += [event("l", time="2026-05-02T09:00:00Z"), "broken", event("q", "1", "2")]
+    lost = len("broken") + len(texts[-1])
+    assert manifest["text_bytes"] == {"read": sum(map(len, texts)), "quarantined": lost}
+    assert manifest["unreadable_bytes"] == 0
     assert manifest["events"] == {"read": 6, "kept": 4, "duplicate": 0, "deferred": 0, "quarantined": 2}
     assert (manifest["rows"], manifest["late_rows"], manifest["quarantined_records"]) == (4, 1, 3)
     assert manifest["quarantine"] == {
