@@ -104,7 +104,7 @@ _wrong_type: Final = _changing(
 FAULTS: Final = (
     Fault("cut_off", "not_json", _cut_off),
     Fault("garbage", "not_json", _garbage),
-    Fault("not_object", "not_object", lambda text, _rng: f"[{text}]"),
+    Fault("not_object", "not_object", lambda text, _rng: json.dumps(text)),
     Fault("missing_id", "missing_field", _without("id")),
     Fault("missing_source", "missing_field", _without("source")),
     Fault("missing_time", "missing_field", _without("time")),

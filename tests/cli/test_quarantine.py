@@ -26,12 +26,12 @@ def test_a_hostile_text_is_shown_harmless(commands: LakeCommands) -> None:
 
 
 def test_the_original_text_comes_back_byte_for_byte(commands: LakeCommands) -> None:
-    texts: list[bytes] = [b'{"a": nope, "b": "\xc3\xa9\\u0041"}', b"\xff\xfe\x00 no UTF-8"]
+    texts: list[bytes] = [b'{"a": nope, "b": "\xc3\xa9\\u0041"}', b"\xff\xfd\x00 no UTF-8"]
     records = quarantined(commands, *texts).json("quarantine")
     assert [record.get("raw") for record in records] == [texts[0].decode(), None]
     assert base64.b64decode(records[1]["raw_base64"]) == texts[1]
     assert "raw" not in records[1]
-    assert "\\xff\\xfe\\x00" in commands.shows("quarantine")
+    assert "\\xff\\xfd\\x00" in commands.shows("quarantine")
 
 
 def test_quarantine_filters_by_reason_and_says_how_many_there_are_of_each(commands: LakeCommands) -> None:
