@@ -167,6 +167,8 @@ def _layer_of(data: bytes) -> tuple[str, _Reader] | None:
 
 
 def _foreign_format(text: bytes) -> str | None:
+    if text.startswith(b"{") and not text.startswith(b"{\0"):
+        return None  # nearly every object, and most are small: to compare them with all formats would take a while
     for magic, name in _FOREIGN:
         if text.startswith(magic):
             return name
