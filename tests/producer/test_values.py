@@ -294,7 +294,7 @@ def test_an_empty_name_is_a_name() -> None:
     assert '"name":""' in BUILDER.build(AuditEvent([EntityChange(Entity(1, ""))])).detail
 
 
-@pytest.mark.parametrize("source", ["", "a/b", ".hidden", "é", "x" * 257, "aws.ec2"])
+@pytest.mark.parametrize("source", ["", "a/b", ".hidden", "é", "x" * 249, "aws.ec2"])
 def test_a_source_that_cannot_be_one_is_refused_at_once(source: str) -> None:
     with pytest.raises(SettingsError, match="cannot be a source"):
         EventBuilder(source)
