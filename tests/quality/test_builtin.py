@@ -32,6 +32,7 @@ from audit_pipeline.store.manifest import (
 from audit_pipeline.store.objects import open_store
 from tests.support.lake import DAY1, DAY2, DAY3, Lake, Record, entity, event, key
 from tests.support.lanes import examples
+from tests.support.verdicts import failure
 
 CRITICAL = {"key_unique", "required_not_null", "timestamp_in_dt", "entity_index_not_negative", "readable_share"}
 WARNING = {
@@ -61,15 +62,6 @@ def check(lake: Lake, name: str, partition: date = DAY1, **changed: Any) -> Verd
     verdicts = check_all(lake, [name], partition, **changed)
     assert list(verdicts) == [name]
     return verdicts[name]
-
-
-def failure(verdict: Verdict, severity: str) -> Record:
-    """The metadata of a check that failed, which a person can act on."""
-    assert (verdict.passed, verdict.severity) == (False, severity), verdict
-    assert "\n" not in verdict.description
-    assert verdict.metadata["what_to_do"]
-    json.dumps(dict(verdict.metadata))
-    return dict(verdict.metadata)
 
 
 def keys_of(rows: Sequence[Record]) -> list[tuple[str, str, int]]:

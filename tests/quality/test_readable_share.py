@@ -17,7 +17,8 @@ from audit_pipeline.settings import Settings
 from audit_pipeline.store.manifest import read_manifest
 from audit_pipeline.store.objects import open_store
 from tests.support.formats import OTHER_FORMATS
-from tests.support.lake import DAY1, DAY2, DAY3, ENTITY, Lake, Record, entity, event, key, zipped
+from tests.support.lake import DAY1, DAY2, DAY3, ENTITY, Lake, entity, event, key, zipped
+from tests.support.verdicts import failure
 
 CHECK = "readable_share"
 
@@ -39,15 +40,6 @@ def verdict_of(lake: Lake, *, warn: float = 0.01, error: float = 0.5) -> Verdict
 def run(lake: Lake, *texts: str, hour: int = 10) -> None:
     lake.write(key(DAY1, hour), zipped("\n".join(texts)))
     lake.run()
-
-
-def failure(verdict: Verdict, severity: str) -> Record:
-    """What a person can act on."""
-    assert (verdict.passed, verdict.severity) == (False, severity), verdict
-    assert "\n" not in verdict.description
-    assert verdict.metadata["what_to_do"]
-    json.dumps(dict(verdict.metadata))
-    return dict(verdict.metadata)
 
 
 def padded(text: str, size: int) -> str:

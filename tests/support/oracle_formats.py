@@ -8,6 +8,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 import zstandard
 
@@ -75,34 +76,26 @@ def is_other_format(data: bytes) -> bool:
 
 
 def gunzip(data: bytes) -> tuple[bytes, bool]:
+    return join_members(data, lambda: zlib.decompressobj(wbits=31), zlib.error)
+
+
+def unzstd(data: bytes) -> tuple[bytes, bool]:
+    return join_members(data, lambda: zstandard.ZstdDecompressor().decompressobj(), zstandard.ZstdError)
+
+
+def join_members(data: bytes, new_decoder: Callable[[], Any], error: type[Exception]) -> tuple[bytes, bool]:
     """Of a stream that just ends what can be decoded; nothing of a corrupt member, nor of what follows it."""
     used = b""
     while data := data.lstrip(PADDING):
-        member = zlib.decompressobj(wbits=31)
+        member = new_decoder()
         try:
             decoded = member.decompress(data)
-        except zlib.error:
+        except error:
             return used, False
         used += decoded
         if not member.eof:
             return used, False
         data = member.unused_data
-    return used, True
-
-
-def unzstd(data: bytes) -> tuple[bytes, bool]:
-    """As of gzip, frame by frame."""
-    used = b""
-    while data := data.lstrip(PADDING):
-        frame = zstandard.ZstdDecompressor().decompressobj()
-        try:
-            decoded = frame.decompress(data)
-        except zstandard.ZstdError:
-            return used, False
-        used += decoded
-        if not frame.eof:
-            return used, False
-        data = frame.unused_data
     return used, True
 
 
