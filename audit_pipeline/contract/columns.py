@@ -27,6 +27,12 @@ ROW_SCHEMA: Final = pa.schema(
         pa.field("After", pa.string()),
         pa.field("CorrelationId", pa.string()),
         pa.field("EntityIndex", pa.int32(), nullable=False),
+        # new columns come last: they are added so to tables that stand, and older files have the first ones alone
+        pa.field("EventType", pa.string()),
+        pa.field("Account", pa.string()),
+        pa.field("Region", pa.string()),
+        pa.field("Context", pa.string()),
+        pa.field("Extra", pa.string()),
     ]
 )
 

@@ -3,7 +3,6 @@
 An event that one of them holds must not be written again (docs/design.md, "Duplicates").
 """
 
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -12,12 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from audit_pipeline.contract.columns import ROW_SCHEMA
 from audit_pipeline.engines.spill import TablePartition
 from audit_pipeline.epoch import day_of
 from audit_pipeline.store.layout import dt_prefix, file_owner, quarantine_path
 from audit_pipeline.store.objects import ObjectInfo, Store
 from audit_pipeline.transform.duplicates import EventKey
-from audit_pipeline.transform.rows import DECODED_SCHEMA, FIRST_OWN_SEQUENCE, digest_of
+from audit_pipeline.transform.rows import DECODED_SCHEMA, digest_of, existing_sequence
 
 __all__ = ["ExistingFile", "ExistingRun", "find_existing_events", "list_existing_files", "read_existing_keys"]
 
@@ -84,19 +84,16 @@ class ExistingRun:
         rows = rows.filter(pc.is_in(rows["Id"], value_set=self._ids))
         day, source = self._file.table_partition
         ids = rows["Id"].to_pylist()
-        added = {
+        columns = sum(name in rows.column_names for name in ROW_SCHEMA.names)
+        lacking = {f.name: pa.nulls(len(rows), f.type) for f in ROW_SCHEMA if f.name not in rows.column_names}
+        added = lacking | {
             "dt": pa.array([day] * len(rows), pa.int32()),
             "source": pa.array([source] * len(rows), pa.string()),
-            "sequence": pa.array([_sequence(event_id) for event_id in ids], pa.uint64()),
+            "sequence": pa.array([existing_sequence(event_id, columns) for event_id in ids], pa.uint64()),
             "bad": pa.array([self._digests.get(event_id) for event_id in ids], pa.binary()),
         }
-        columns = [added[name] if name in added else rows[name] for name in DECODED_SCHEMA.names]
-        return pa.table(columns, schema=DECODED_SCHEMA)
-
-
-def _sequence(event_id: str) -> int:
-    """A sequence before all of the run's own, the same for all rows of an event in whichever file they are."""
-    return zlib.crc32(event_id.encode()) % FIRST_OWN_SEQUENCE
+        arrays = [added[name] if name in added else rows[name] for name in DECODED_SCHEMA.names]
+        return pa.table(arrays, schema=DECODED_SCHEMA)
 
 
 def _digests_of_quarantined_entities(lake: Store, file: ExistingFile, ids: pa.Array) -> dict[str, bytes]:

@@ -18,7 +18,7 @@ from audit_pipeline.transform.duplicates import DedupResult, Sequences
 from audit_pipeline.transform.exact import explode
 from audit_pipeline.transform.ownership import Scope
 from audit_pipeline.transform.parquet import write_quarantine
-from audit_pipeline.transform.rows import REJECTED_SCHEMA, SEQUENCE_SHIFT
+from audit_pipeline.transform.rows import REJECTED_SCHEMA, documents_of, sequence_of
 
 __all__ = ["Quarantined", "quarantine_records", "write_quarantine_file"]
 
@@ -64,10 +64,10 @@ def _conflict_records(
     raw: Store, inputs: Sequence[ObjectInfo], scope: Scope, conflicts: Sequences
 ) -> Iterator[pa.Table]:
     """The conflicting copies as delivered. They are few, so their documents are read again rather than kept."""
-    numbers = conflicts >> np.uint64(SEQUENCE_SHIFT)
+    numbers, documents = documents_of(conflicts)
     for number in np.unique(numbers).tolist():
         info = inputs[number - 1]  # objects are numbered from 1
-        wanted = {int(sequence) & ((1 << SEQUENCE_SHIFT) - 1) for sequence in conflicts[numbers == number]}
+        wanted = set(documents[numbers == number].tolist())
         data = raw.get(info.key, if_match=info.e_tag)
         owned = scope.owned_dates(delivery_hour_of(info.key))
         records: list[dict[str, Any]] = []
@@ -82,7 +82,7 @@ def _conflict_records(
                     "EventId": event.event_id,
                     "Source": event.source,
                     "Raw": document,
-                    "sequence": (number << SEQUENCE_SHIFT) + index,
+                    "sequence": sequence_of(number, index),
                     "text_bytes": len(document),
                 }
             )

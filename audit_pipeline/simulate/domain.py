@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["ACTORS", "CHANNELS", "CHANNEL_ACCOUNTS", "KINDS", "UPDATE", "Action", "EntityKind"]
+__all__ = ["ACTORS", "AGENTS", "CHANNELS", "CHANNEL_ACCOUNTS", "KINDS", "REASONS", "UPDATE", "Action", "EntityKind"]
 
 #: A field of an entity: its possible ``"name":value`` texts.
 Field = tuple[str, ...]
@@ -235,3 +235,12 @@ ACTORS: Final = tuple(
 #: JSON texts.
 CHANNELS: Final = ('"WEB"', '"WEB"', '"WEB"', '"APP"', '"APP"', '"POS"', '"EDI"', '"MARKETPLACE"')
 CHANNEL_ACCOUNTS: Final = ('"Primary"', '"Primary"', '"Secondary"', '"EU"', '"Zürich"', '"O\'Brien Ltd"', "7001")
+
+#: Members of contexts: JSON texts of user agents, and of reasons, which most events do not give.
+AGENTS: Final = (
+    '"Mozilla/5.0 (X11; Linux x86_64) Firefox/141.0"', '"Mozilla/5.0 (iPhone; CPU iPhone OS 19_1 like Mac OS X)"',
+    '"okhttp/5.1.0"', '"python-requests/2.32"',
+)  # fmt: skip
+REASONS: Final = (
+    *("",) * 13, ',"reason":"customer called"', ',"reason":"ticket #4711: \\"wrong size\\""', ',"reason":"Rückgabe"',
+)  # fmt: skip

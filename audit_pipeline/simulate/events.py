@@ -12,10 +12,12 @@ from typing import Final
 
 from audit_pipeline.simulate.domain import (
     ACTORS,
+    AGENTS,
     CHANNEL_ACCOUNTS,
     CHANNELS,
     CHILDREN,
     KINDS,
+    REASONS,
     UPDATE,
     Action,
     EntityKind,
@@ -58,11 +60,12 @@ def event_text(
     event_id = _optional("event_id", f'"{_uuid7(rng, at)}"', draw, 0.0 if keep_event_id else missing_share)
     correlation_id = _optional("correlation_id", f'"{uuid4(rng)}"', draw, missing_share)
     actor = _optional("actor", ACTORS[int(len(ACTORS) ** draw()) - 1], draw, missing_share)
+    envelope_id = uuid4(rng)
     return (
-        f'{_ENVELOPE_START}{uuid4(rng)}","detail-type":"{kind.name.lower()}{action.past}.v1","source":"{kind.source}",'
+        f'{_ENVELOPE_START}{envelope_id}","detail-type":"{kind.name.lower()}{action.past}.v1","source":"{kind.source}",'
         f'"account":"123456789012","time":"{_event_time(at, draw)}","region":"eu-west-1","resources":[],'
         f'"detail":{{"entities":[{entities}],"entity_type":"{kind.name}","action":"{action.name}"'
-        f"{event_id}{correlation_id}{actor}}}}}"
+        f"{event_id}{correlation_id}{actor}{_context(envelope_id, missing_share)}}}}}"
     )
 
 
@@ -99,6 +102,16 @@ def _event_time(at: float, draw: Draw) -> str:
         return text
     microseconds = int(at % 1 * 1_000_000)
     return f"{text[:-1]}.{microseconds:06}Z" if draw() < 0.2 else f"{text[:-1]}.{microseconds // 1000:03}Z"
+
+
+def _context(envelope_id: str, missing_share: float) -> str:
+    """From where the request came. Its numbers are the id's, which are random too: so that a seed's events stay."""
+    number = int(envelope_id[:8], 16)
+    value = (
+        f'{{"ip":"203.0.113.{number % 254 + 1}","user_agent":{AGENTS[number % len(AGENTS)]},'
+        f'"request_id":"{envelope_id[24:]}","tenant":"t-{number % 40}"{REASONS[number // 256 % len(REASONS)]}}}'
+    )
+    return _optional("context", value, lambda: number / 2**32, missing_share)
 
 
 def _changes(kind: EntityKind, action: Action, draw: Draw, missing_share: float) -> list[str]:

@@ -8,7 +8,7 @@ import gc
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain, repeat
+from itertools import chain, compress, repeat
 from typing import Any, Final
 
 import numpy as np
@@ -17,18 +17,21 @@ import pyarrow as pa
 
 from audit_pipeline.epoch import DAY_MS
 from audit_pipeline.store.layout import delivery_hour_of
-from audit_pipeline.transform import fast, nesting
+from audit_pipeline.transform import nesting
 from audit_pipeline.transform.broken_text import why_not_json
 from audit_pipeline.transform.documents import Document, is_blank_from, is_broken_utf8, split_documents
 from audit_pipeline.transform.exact import Exploded, explode
+from audit_pipeline.transform.fast import Event, Extras, FastReader, has_safe_sources, text_sizes
+from audit_pipeline.transform.fast_columns import to_table
 from audit_pipeline.transform.formats import decompress
 from audit_pipeline.transform.ownership import OwnedDates, Scope
 from audit_pipeline.transform.rows import (
     DECODED_SCHEMA,
+    DOCUMENTS_PER_OBJECT,
     PLACEHOLDER_INDEX,
     REJECTED_SCHEMA,
-    SEQUENCE_SHIFT,
     digest_of,
+    sequence_of,
 )
 from audit_pipeline.transform.times import parse_times
 
@@ -40,7 +43,6 @@ _WINDOW_BYTES: Final = 16 << 10
 #: Bytes of text whose events become one table, which fits the processor's cache.
 _TABLE_BYTES: Final = 512 << 10
 _EDGE: Final = re.compile(rb'\}[ \t\r\n]*\{"')
-_LAST_IN_OBJECT: Final = (1 << SEQUENCE_SHIFT) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,8 @@ def find_documents(data: bytes, numbers: Collection[int], max_text_bytes: int) -
 class _Pending:
     """Events of several windows, which become one table: a table of few rows costs as much as one of many."""
 
-    events: list[fast.Event] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    extras: list[Extras] = field(default_factory=list)
     times: list[npt.NDArray[np.int64]] = field(default_factory=list)
     sequences: list[npt.NDArray[np.uint64]] = field(default_factory=list)
     size: int = 0
@@ -121,6 +124,7 @@ class _Pending:
 class _Decoder:
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
+        self.fast_reader = FastReader()
         self._reset()
 
     def _reset(self) -> None:
@@ -149,10 +153,16 @@ class _Decoder:
     # -- called by the decoder of one object
 
     def keep(
-        self, events: list[fast.Event], times: npt.NDArray[np.int64], sequences: npt.NDArray[np.uint64], size: int
+        self,
+        events: list[Event],
+        extras: list[Extras],
+        times: npt.NDArray[np.int64],
+        sequences: npt.NDArray[np.uint64],
+        size: int,
     ) -> None:
         pending = self._pending
         pending.events += events
+        pending.extras += extras
         pending.times.append(times)
         pending.sequences.append(sequences)
         pending.size += size
@@ -170,7 +180,8 @@ class _Decoder:
     def _flush(self) -> None:
         pending, self._pending = self._pending, _Pending()
         if pending.events:
-            table = fast.to_table(pending.events, np.concatenate(pending.times), np.concatenate(pending.sequences))
+            times, sequences = np.concatenate(pending.times), np.concatenate(pending.sequences)
+            table = to_table(pending.events, pending.extras, times, sequences)
             self._tables.append(table)
             self.size += table.nbytes
 
@@ -189,7 +200,7 @@ class _ObjectDecoder:
         self._into = into
         self._object = raw_object
         self._owned = into.owned_dates_of(raw_object.key)
-        self._sequence = raw_object.number << SEQUENCE_SHIFT
+        self._sequence = sequence_of(raw_object.number, 0)
 
     def decode(self) -> None:
         content = decompress(self._object.data, self._into.max_text_bytes)
@@ -225,8 +236,11 @@ class _ObjectDecoder:
 
     def _read_fast(self, text: bytes | memoryview) -> bool:
         """Take the events of ``text`` (valid UTF-8); False where it is anything but well-formed events in range."""
-        events = fast.read_events(text)
-        if events is None or not fast.has_safe_sources(events):
+        found = self._into.fast_reader.read(text)
+        if found is None:
+            return False
+        events, extras = found
+        if not has_safe_sources(events):
             return False
         if not events:
             return True
@@ -241,14 +255,14 @@ class _ObjectDecoder:
         sequences = np.arange(self._sequence, self._sequence + len(events), dtype=np.uint64)
         self._sequence += len(events)
         self._into.counts.read += len(events)
-        sizes = fast.text_sizes(text)
+        sizes = text_sizes(text)
         if not (first == last and self._owned.owns(first)):
             owned = np.fromiter(map(self._owned.owns, days.tolist()), np.bool_, len(events))
             self._into.counts.deferred += int(len(events) - owned.sum())
-            events = [event for event, is_ours in zip(events, owned.tolist(), strict=True) if is_ours]
+            events, extras = list(compress(events, owned)), list(compress(extras, owned))
             times, sequences, sizes = times[owned], sequences[owned], sizes[owned]
         self._into.counts.text_bytes += int(sizes.sum())
-        self._into.keep(events, times, sequences, len(text))
+        self._into.keep(events, extras, times, sequences, len(text))
         return True
 
     def _read_exactly(self, data: bytes, position: int, end: int, is_cut: bool) -> int:
@@ -291,7 +305,7 @@ class _ObjectDecoder:
             self._reject(bad.reason, bad.message, bad.raw, EntityIndex=bad.index, **of_event, text_bytes=size)
 
     def _reject_object(self, message: str) -> None:
-        self._sequence = (self._object.number << SEQUENCE_SHIFT) + _LAST_IN_OBJECT
+        self._sequence = sequence_of(self._object.number, DOCUMENTS_PER_OBJECT - 1)
         self._reject("unreadable_object", message, self._object.data, text_bytes=0)
 
     def _reject(self, reason: str, message: str, raw: bytes, **columns: Any) -> None:

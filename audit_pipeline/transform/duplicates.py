@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from audit_pipeline.transform.rows import DECODED_SCHEMA, FIRST_OWN_SEQUENCE, PLACEHOLDER_INDEX
+from audit_pipeline.transform.rows import FIRST_OWN_SEQUENCE, PLACEHOLDER_INDEX, compared_columns
 
 __all__ = ["KEY_COLUMNS", "DedupResult", "EventKey", "Sequences", "event_keys", "find_clashes", "hash_ids", "resolve"]
 
@@ -28,7 +28,6 @@ EventKey = tuple[int, str, str]
 KEY_COLUMNS: Final = ["source", "Id", "dt", "Timestamp", "sequence"]
 
 _NO_SEQUENCES: Final = np.array([], np.uint64)
-_COMPARED: Final = [name for name in DECODED_SCHEMA.names if name not in ("sequence", "dt", "source")]
 
 
 def event_keys(rows: pa.Table) -> pa.Table:
@@ -94,15 +93,18 @@ def resolve(block: pa.Table, clashes: Sequences) -> tuple[pa.Table, DedupResult]
     """The rows that belong in the table, each event once, of a block of the sorted stream of one (dt, source).
 
     The copy that was delivered first is kept. Rows of another partition's file have a sequence below
-    :data:`FIRST_OWN_SEQUENCE`: the run's events are compared with them, and they are not written again.
+    :data:`FIRST_OWN_SEQUENCE`: the run's events are compared with them in the columns that the file has, and they are
+    not written again.
     """
     sequences = _sequences(block)
     starts = _starts(sequences)
     ends = np.append(starts[1:], len(sequences))
     conflict = np.isin(sequences[starts], clashes)
     duplicate = np.zeros(len(starts), np.bool_)
-    compared = block.select(_COMPARED)
+    whole = block.select(compared_columns(FIRST_OWN_SEQUENCE))
     for event, first in _same_as_earlier(block, starts, ~conflict):
+        columns = compared_columns(int(sequences[starts[first]]))
+        compared = whole if columns == whole.column_names else whole.select(columns)
         rows, rows_of_first = (compared.slice(starts[i], ends[i] - starts[i]) for i in (event, first))
         (duplicate if rows.equals(rows_of_first) else conflict)[event] = True
     unique = ~(duplicate | conflict | (sequences[starts] < FIRST_OWN_SEQUENCE))

@@ -4,7 +4,7 @@ It reads whatever the fast path (:mod:`audit_pipeline.transform.fast`) leaves.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from msgspec import Raw
 
 from audit_pipeline.contract.source import SOURCE_PATTERN
 from audit_pipeline.epoch import DAY_MS
+from audit_pipeline.transform.extra import Place, extra_text, unknown_members
 from audit_pipeline.transform.nesting import elements, members
 from audit_pipeline.transform.ownership import OwnedDates
 from audit_pipeline.transform.times import parse_time
@@ -89,10 +90,11 @@ def explode(document: bytes, owned: OwnedDates) -> Exploded:
     except _ProblemError as problem:
         event.problem = (problem.reason, problem.message)
         return event
-    shared = _event_columns(event, detail, actor)
+    shared = _event_columns(event, envelope, detail, actor)
+    extras = [_unknown("detail", detail, envelope["detail"]), _unknown("actor", actor, detail.get("actor"))]
     for index, raw in enumerate(entities):
         try:
-            event.rows.append(shared | _entity_columns(raw) | {"EntityIndex": index})
+            event.rows.append(shared | _entity_columns(raw, extras) | {"EntityIndex": index})
         except _ProblemError as problem:
             event.bad.append(BadEntity(index, problem.reason, problem.message, bytes(raw)))
     return event
@@ -130,7 +132,9 @@ def _check_event(event: Exploded, envelope: Mapping[str, Raw], owned: OwnedDates
     return detail, entities
 
 
-def _event_columns(event: Exploded, detail: Mapping[str, Raw], actor: Mapping[str, Raw]) -> dict[str, Any]:
+def _event_columns(
+    event: Exploded, envelope: Mapping[str, Raw], detail: Mapping[str, Raw], actor: Mapping[str, Raw]
+) -> dict[str, Any]:
     kind = actor.get("type")
     return {
         "Id": event.event_id,
@@ -140,12 +144,16 @@ def _event_columns(event: Exploded, detail: Mapping[str, Raw], actor: Mapping[st
         "EntityType": _text(detail.get("entity_type")),
         "Action": _text(detail.get("action")),
         "CorrelationId": _text(detail.get("correlation_id")),
+        "EventType": _text(envelope.get("detail-type")),
+        "Account": _text(envelope.get("account")),
+        "Region": _text(envelope.get("region")),
+        "Context": _as_written(detail.get("context")),
         "dt": event.day,
         "source": event.source,
     }
 
 
-def _entity_columns(raw: Raw) -> dict[str, Any]:
+def _entity_columns(raw: Raw, extras_of_event: Sequence[bytes]) -> dict[str, Any]:
     if not _is(raw, "{"):
         raise _ProblemError("wrong_type", f"the entity change is {_kind(raw)}, not an object")
     change = members(raw)
@@ -161,6 +169,14 @@ def _entity_columns(raw: Raw) -> dict[str, Any]:
     if name is None:
         raise _ProblemError("missing_field", "entity.name is missing or null")
     parent = _object_or_none(change.get("parent"), "parent")
+    extra = extra_text(
+        [
+            *extras_of_event,
+            _unknown("change", change, raw),
+            _unknown("entity", entity, reference),
+            _unknown("parent", parent, change.get("parent")),
+        ]
+    )
     return {
         "EntityId": entity_id,
         "EntityName": name,
@@ -171,6 +187,7 @@ def _entity_columns(raw: Raw) -> dict[str, Any]:
         "ChannelAccountCode": _text(change.get("channel_account_code")),
         "Before": _as_written(change.get("before")),
         "After": _as_written(change.get("after")),
+        "Extra": None if extra is None else extra.decode(),
     }
 
 
@@ -193,6 +210,10 @@ def _object_or_none(value: Raw | None, path: str) -> dict[str, Raw]:
     if not _is(value, "{"):
         raise _ProblemError("wrong_type", f"{path} is {_kind(value)}, neither null nor an object")
     return members(value)
+
+
+def _unknown(place: Place, fields: Mapping[str, Raw], value: Raw | None) -> bytes:
+    return b"" if value is None or not fields else unknown_members(place, fields, value)
 
 
 def _string(value: Raw | None) -> str | None:

@@ -1,24 +1,25 @@
-"""The fast path: a window of well-formed events to columns.
+"""The fast path: a window of well-formed events to structures.
 
 It reads what producers nearly always send, and gives the same rows as :mod:`audit_pipeline.transform.exact`. A window
 with anything else in it is left to that, as a whole. The cost is in allocations and cache misses, so windows are small
 enough for the processor's cache, and the structs are not tracked by the garbage collector.
 """
 
-from itertools import chain
-from typing import Annotated, Any, Final
+import re
+from functools import cache
+from types import GenericAlias
+from typing import Annotated, Any, Final, cast
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-from msgspec import Meta, Raw, Struct
+from msgspec import Meta, Raw, Struct, defstruct
 
-from audit_pipeline.epoch import DAY_MS
-from audit_pipeline.transform.exact import actor_type, is_safe_source
-from audit_pipeline.transform.rows import DECODED_SCHEMA
+from audit_pipeline.transform.exact import is_safe_source
+from audit_pipeline.transform.extra import Place, extra_text, unknown_members
+from audit_pipeline.transform.memo import Memo
 
-__all__ = ["Event", "has_safe_sources", "read_events", "text_sizes", "to_table"]
+__all__ = ["Actor", "Change", "Detail", "Event", "Extras", "FastReader", "Parent", "has_safe_sources", "text_sizes"]
 
 _NULL: Final = Raw(b"null")
 
@@ -26,158 +27,194 @@ _NULL: Final = Raw(b"null")
 _Text = str | Annotated[int, Meta(ge=1)]
 _NonEmpty = Annotated[str, Meta(min_length=1)]
 
+#: The column Extra of one event: of each of its changes, or one for all of them.
+Extras = list[bytes | None] | bytes | None
 
-class _Entity(Struct, gc=False):
+
+class Entity(Struct, gc=False, kw_only=True):
     id: _NonEmpty | Annotated[int, Meta(ge=1)]
     name: _Text
 
 
-class _Parent(Struct, gc=False):
+class Parent(Struct, gc=False, kw_only=True):
     id: _Text | None = None
     name: _Text | None = None
     type: _Text | None = None
 
 
-class _Actor(Struct, gc=False):
+class Actor(Struct, gc=False, kw_only=True):
     name: _Text | None = None
     type: Raw = _NULL
 
 
-class _Change(Struct, gc=False):
-    entity: _Entity
-    parent: _Parent | None = None
+class Change(Struct, gc=False, kw_only=True):
+    entity: Entity
+    parent: Parent | None = None
     channel_code: _Text | None = None
     channel_account_code: _Text | None = None
     before: Raw = _NULL
     after: Raw = _NULL
 
 
-class _Detail(Struct, gc=False):
-    entities: Annotated[list[_Change], Meta(min_length=1)]
+class Detail(Struct, gc=False, kw_only=True):
+    entities: Annotated[list[Change], Meta(min_length=1)]
     event_id: str | None = None
     entity_type: _Text | None = None
     action: _Text | None = None
     correlation_id: _Text | None = None
-    actor: _Actor | None = None
+    actor: Actor | None = None
+    context: Raw = _NULL
 
 
-class Event(Struct, gc=False):
+class Event(Struct, gc=False, kw_only=True):
     """The members of an event that columns are made of."""
 
     id: _NonEmpty
     source: str
     time: str
-    detail: _Detail
+    detail: Detail
+    detail_type: _Text | None = msgspec.field(name="detail-type", default=None)
+    account: _Text | None = None
+    region: _Text | None = None
 
 
-_EVENTS = msgspec.json.Decoder(Event)
+class _Details(Struct, gc=False):
+    detail: Raw
+
+
+class _ChangeParts(Struct, gc=False):
+    entity: Raw
+    parent: Raw = _NULL
+
+
+class _DetailParts(Struct, gc=False):
+    entities: list[_ChangeParts]
+    actor: Raw = _NULL
+
+
+class _Parts(Struct, gc=False):
+    detail: _DetailParts
+
+
+class _DetailChanges(Struct, gc=False):
+    entities: list[Raw]
+
+
+class _Changes(Struct, gc=False):
+    detail: _DetailChanges
+
+
+_DETAILS = msgspec.json.Decoder(_Details)
+_PARTS = msgspec.json.Decoder(_Parts)
+_CHANGES = msgspec.json.Decoder(_Changes)
+_MEMBERS = msgspec.json.Decoder(dict[str, Raw])
 _TEXTS = msgspec.json.Decoder(Raw)
-_NO_PARENT: Final = _Parent()
-_NO_ACTOR: Final = _Actor()
+
+#: msgspec's message about a member that a struct does not have; a test holds msgspec to it.
+_UNKNOWN = re.compile(
+    r"Object contains unknown field .* - at `\$\[\d+\]\.detail(?P<detail>\.(?P<actor>actor)|\.entities\[\d+\]"
+    r"(?P<change>\.(?P<entity>entity)|\.(?P<parent>parent))?)?`",
+    re.DOTALL,
+)
+
+_safe_sources = Memo(is_safe_source)
 
 
-class _Cache(dict[Any, Any]):
-    """Results of a function by argument; emptied when there are ``size`` of them."""
+class FastReader:
+    """Reads windows. Events nearly always have members that no column takes in the same places, or in none.
 
-    def __init__(self, function: Any, size: int = 10_000) -> None:
-        self._function, self._size = function, size
+    To collect them costs a second look at each place, so it is done only where a window has had one before.
+    """
 
-    def __missing__(self, key: Any) -> Any:
-        if len(self) >= self._size:
-            self.clear()
-        value = self[key] = self._function(key)
-        return value
+    def __init__(self) -> None:
+        self._places: frozenset[Place] = frozenset()
+
+    def read(self, window: bytes | memoryview) -> tuple[list[Event], list[Extras]] | None:
+        """The events of a window of valid UTF-8, and Extra of each; None where the window holds anything else."""
+        while True:
+            try:
+                events = _decoder(self._places).decode_lines(window)
+                return events, _extras(window, self._places, len(events))
+            except msgspec.ValidationError as error:
+                place = _place_of_unknown(error)
+                if place is None:
+                    return None
+                self._places |= {place}
+            except (msgspec.DecodeError, RecursionError):
+                return None
 
 
-_actor_types = _Cache(actor_type)
-_safe_sources = _Cache(is_safe_source)
-
-
-def read_events(window: bytes | memoryview) -> list[Event] | None:
-    """The events of a window of valid UTF-8; None where it holds anything else."""
-    try:
-        return _EVENTS.decode_lines(window)
-    except (msgspec.DecodeError, RecursionError):
+def _place_of_unknown(error: msgspec.ValidationError) -> Place | None:
+    found = _UNKNOWN.fullmatch(str(error))
+    if found is None:
         return None
+    if found["detail"] is None:
+        return "detail"
+    if found["actor"]:
+        return "actor"
+    if found["change"] is None:
+        return "change"
+    return "entity" if found["entity"] else "parent"
+
+
+@cache
+def _decoder(places: frozenset[Place]) -> "msgspec.json.Decoder[Event]":
+    """It refuses unknown members everywhere but in these places."""
+
+    def struct(place: Place, base: type[Any], **fields: Any) -> Any:
+        members = [(name, *given) for name, given in fields.items()]
+        return defstruct(
+            base.__name__, members, bases=(base,), gc=False, kw_only=True, forbid_unknown_fields=place not in places
+        )
+
+    actor, entity, parent = struct("actor", Actor), struct("entity", Entity), struct("parent", Parent)
+    change = struct("change", Change, entity=(entity,), parent=(parent | None, None))
+    entities: Any = Annotated[GenericAlias(list, (change,)), Meta(min_length=1)]
+    detail = struct("detail", Detail, entities=(entities,), actor=(actor | None, None))
+    event = defstruct("Event", [("detail", detail)], bases=(Event,), gc=False, kw_only=True)
+    return msgspec.json.Decoder(cast(type[Event], event))
+
+
+def _extras(window: bytes | memoryview, places: frozenset[Place], events: int) -> list[Extras]:
+    """Extra of the events of a window, which has unknown members in these places alone."""
+    if not places:
+        return [None] * events
+    details = _DETAILS.decode_lines(window) if "detail" in places else [None] * events
+    parts = _PARTS.decode_lines(window) if places & {"actor", "entity", "parent"} else [None] * events
+    changes = _CHANGES.decode_lines(window) if "change" in places else [None] * events
+    return [_extras_of_event(places, *one) for one in zip(details, parts, changes, strict=True)]
+
+
+def _extras_of_event(
+    places: frozenset[Place], whole: _Details | None, parts: _Parts | None, changes: _Changes | None
+) -> Extras:
+    of_event = [_unknown("detail", whole.detail)] if whole else []
+    if parts and "actor" in places:
+        of_event.append(_unknown("actor", parts.detail.actor))
+    columns = []
+    if changes:
+        columns.append([_unknown("change", change) for change in changes.detail.entities])
+    if parts and "entity" in places:
+        columns.append([_unknown("entity", change.entity) for change in parts.detail.entities])
+    if parts and "parent" in places:
+        columns.append([_unknown("parent", change.parent) for change in parts.detail.entities])
+    if columns:
+        return [extra_text([*of_event, *of_change]) for of_change in zip(*columns, strict=True)]
+    return extra_text(of_event)
+
+
+def _unknown(place: Place, text: Raw) -> bytes:
+    return (
+        b""
+        if len(text) == len(_NULL) and bytes(text) == b"null"
+        else unknown_members(place, _MEMBERS.decode(text), text)
+    )
 
 
 def text_sizes(window: bytes | memoryview) -> npt.NDArray[np.int64]:
-    """The bytes of each event of a window that :func:`read_events` has read, without what separates them."""
+    """The bytes of each event of a window that was read, without what separates them."""
     return np.fromiter(map(len, _TEXTS.decode_lines(window)), np.int64)
 
 
 def has_safe_sources(events: list[Event]) -> bool:
     return all(_safe_sources[source] for source in {event.source for event in events})
-
-
-def to_table(events: list[Event], times: npt.NDArray[np.int64], sequences: npt.NDArray[np.uint64]) -> pa.Table:
-    """Rows of :data:`DECODED_SCHEMA`, one an entity change; ``times`` (ms) and ``sequences`` are the events'."""
-    details = [event.detail for event in events]
-    entities = [detail.entities for detail in details]
-    counts = np.fromiter(map(len, entities), np.int64, len(entities))
-    changes = list(chain.from_iterable(entities))
-    columns = _event_columns(events, details, times, sequences)
-    if len(changes) > len(events):
-        of_event = pa.array(np.repeat(np.arange(len(events)), counts))
-        repeated = pa.RecordBatch.from_pydict(columns).take(of_event)
-        columns = dict(zip(columns, repeated.columns, strict=True))
-    columns |= _change_columns(changes)
-    first = np.repeat(np.cumsum(counts) - counts, counts)
-    columns["EntityIndex"] = pa.array(np.arange(len(changes)) - first, pa.int32())
-    columns["bad"] = pa.nulls(len(changes), pa.binary())
-    return pa.table([columns[name] for name in DECODED_SCHEMA.names], schema=DECODED_SCHEMA)
-
-
-def _event_columns(
-    events: list[Event], details: list[_Detail], times: npt.NDArray[np.int64], sequences: npt.NDArray[np.uint64]
-) -> dict[str, pa.Array]:
-    actors = [detail.actor or _NO_ACTOR for detail in details]
-    return {
-        "Id": _texts([detail.event_id or event.id for event, detail in zip(events, details, strict=True)]),
-        "Timestamp": pa.array(times, pa.timestamp("ms")),
-        "ActorName": _texts([actor.name for actor in actors]),
-        "ActorType": _texts([_actor_types[bytes(actor.type)] for actor in actors]),
-        "EntityType": _texts([detail.entity_type for detail in details]),
-        "Action": _texts([detail.action for detail in details]),
-        "CorrelationId": _texts([detail.correlation_id for detail in details]),
-        "dt": pa.array(times // DAY_MS, pa.int32()),
-        "source": _texts([event.source for event in events]),
-        "sequence": pa.array(sequences, pa.uint64()),
-    }
-
-
-def _change_columns(changes: list[_Change]) -> dict[str, pa.Array]:
-    entities = [change.entity for change in changes]
-    parents = [change.parent or _NO_PARENT for change in changes]
-    return {
-        "EntityId": _texts([entity.id for entity in entities]),
-        "EntityName": _texts([entity.name for entity in entities]),
-        "EntityParentId": _texts([parent.id for parent in parents]),
-        "EntityParentName": _texts([parent.name for parent in parents]),
-        "EntityParentType": _texts([parent.type for parent in parents]),
-        "ChannelCode": _texts([change.channel_code for change in changes]),
-        "ChannelAccountCode": _texts([change.channel_account_code for change in changes]),
-        "Before": _as_written([change.before for change in changes]),
-        "After": _as_written([change.after for change in changes]),
-    }
-
-
-def _texts(values: list[str | int | None]) -> pa.Array:
-    try:
-        return pa.array(values, pa.string())
-    except pa.ArrowTypeError:
-        return pa.array([str(value) if type(value) is int else value for value in values], pa.string())
-
-
-def _as_written(values: list[Raw]) -> pa.Array:
-    """The texts byte for byte, in one copy: nothing is decoded and encoded again. ``null`` becomes NULL."""
-    lengths = np.fromiter(map(len, values), np.int32, len(values))
-    offsets = np.zeros(len(values) + 1, np.int32)
-    np.cumsum(lengths, out=offsets[1:])
-    valid = np.ones(len(values), np.bool_)
-    for index in np.flatnonzero(lengths == len(b"null")).tolist():
-        valid[index] = bytes(values[index]) != b"null"
-    bitmap = pa.py_buffer(np.packbits(valid, bitorder="little"))
-    return pa.Array.from_buffers(
-        pa.string(), len(values), [bitmap, pa.py_buffer(offsets), pa.py_buffer(b"".join(values))]
-    )

@@ -30,9 +30,12 @@ _DICTIONARY: Final = [
     "ChannelAccountCode",
     "Action",
     "EntityIndex",
+    "EventType",
+    "Account",
+    "Region",
 ]
 #: Columns whose least and greatest values help no reader.
-_EVIDENCE: Final = ("Before", "After")
+_EVIDENCE: Final = ("Before", "After", "Context", "Extra")
 #: Columns that look-ups filter by, and that are not sorted: min and max do not help there.
 _BLOOM: Final = ["EntityId", "EntityParentId", "ActorName", "CorrelationId"]
 _BLOOM_FALSE_POSITIVES: Final = 0.05

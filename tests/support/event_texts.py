@@ -133,6 +133,12 @@ def objects(draw: Draw, fields: Sequence[tuple[str, str]], extras: int = 1) -> M
     )
 
 
+def extra_column(unknown: Mapping[str, str]) -> str | None:
+    """Extra, of the unknown members of each place."""
+    given = [f'"{place}":{{{members}}}' for place, members in unknown.items() if members]
+    return "{" + ",".join(given) + "}" if given else None
+
+
 # --- events with known answers --------------------------------------------------------------------------------------
 
 
@@ -308,15 +314,24 @@ def events(
         "EntityType": kind.column,
         "Action": action.column,
         "CorrelationId": correlation.column,
+        "EventType": event_type.column,
+        "Account": account.column,
+        "Region": region.column,
+        "Context": kept_exactly(context),
         "dt": str(moment.day),
         "source": source,
     }
+    unknown = {"detail": detail.unknown, "actor": actor.unknown}
     return EventText(
         text=draw(objects(envelope)).text,
         event_id=event_id,
         source=source,
         day=moment.day,
-        rows=tuple(common | c.columns | {"EntityIndex": n} for n, c in enumerate(listed) if not c.reason),
+        rows=tuple(
+            common | c.columns | {"EntityIndex": n, "Extra": extra_column(unknown | c.unknown)}
+            for n, c in enumerate(listed)
+            if not c.reason
+        ),
         bad=tuple((n, c.reason, c.text) for n, c in enumerate(listed) if c.reason),
     )
 

@@ -253,6 +253,31 @@ def exact(node: Node | None, data: bytes) -> str | None:
     return None if kind_of(node, data) == "missing" else data[node.start : node.end].decode()
 
 
+#: The members that a column takes, by where they stand.
+KNOWN = {
+    "detail": ("event_id", "entity_type", "action", "actor", "correlation_id", "context", "entities"),
+    "actor": ("name", "type"),
+    "change": ("entity", "parent", "before", "after", "channel_code", "channel_account_code"),
+    "entity": ("id", "name"),
+    "parent": ("id", "name", "type"),
+}
+
+
+def extra(places: dict[str, Node | None], data: bytes) -> str | None:
+    """What Extra takes: of each place the members that no column takes, byte for byte."""
+    given = []
+    for place, node in places.items():
+        members = node.value.values() if node is not None and node.kind == "object" else ()
+        unknown = [
+            data[member.key.start : member.key.end] + b":" + data[member.start : member.end]
+            for member in members
+            if member.key.value not in KNOWN[place]
+        ]
+        if unknown:
+            given.append(f'"{place}":{{{b",".join(unknown).decode()}}}')
+    return "{" + ",".join(given) + "}" if given else None
+
+
 def parse_time(text: str) -> datetime | None:
     """UTC, cut to milliseconds. A year that ``datetime`` does not have is readable all the same: its nearest end."""
     found = TIME.fullmatch(text)
@@ -332,6 +357,10 @@ def read_entities(item: Item, node: Node, data: bytes, moment: datetime) -> None
         "EntityType": text_of(child(detail, "entity_type"), data),
         "Action": text_of(child(detail, "action"), data),
         "CorrelationId": text_of(child(detail, "correlation_id"), data),
+        "EventType": text_of(child(node, "detail-type"), data),
+        "Account": text_of(child(node, "account"), data),
+        "Region": text_of(child(node, "region"), data),
+        "Context": exact(child(detail, "context"), data),
         "dt": str(moment.date()),
         "source": item.source,
     }
@@ -352,6 +381,9 @@ def read_entities(item: Item, node: Node, data: bytes, moment: datetime) -> None
             "Before": exact(child(change, "before"), data),
             "After": exact(child(change, "after"), data),
             "EntityIndex": index,
+            "Extra": extra(
+                {"detail": detail, "actor": actor, "change": change, "entity": entity, "parent": parent}, data
+            ),
         }
         item.rows.append(common | own)
 

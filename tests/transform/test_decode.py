@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audit_pipeline.simulate import Shares, raw_objects
-from audit_pipeline.transform import fast
 from audit_pipeline.transform.decode import Decoded, RawObject, decode, find_documents
+from audit_pipeline.transform.fast import FastReader
 from audit_pipeline.transform.ownership import Scope
 from tests.support.event_texts import deliveries
-from tests.support.lake import DAY1, entity, event, key
+from tests.support.lake import DAY1, ENTITY, entity, event, key
 
 SCOPE = Scope(DAY1, 1, DAY1)
 
@@ -26,7 +26,7 @@ def decoded(*data: bytes | str, scope: Scope = SCOPE) -> Decoded:
 
 def exactly(monkeypatch: pytest.MonkeyPatch, *data: bytes | str, scope: Scope = SCOPE) -> Decoded:
     with monkeypatch.context() as patched:
-        patched.setattr(fast, "read_events", lambda window: None)
+        patched.setattr(FastReader, "read", lambda reader, window: None)
         return decoded(*data, scope=scope)
 
 
@@ -63,6 +63,23 @@ def test_the_fast_and_the_exact_path_give_the_same_for_a_day_of_traffic(monkeypa
     objects = [data for _, data in raw_objects(day, day, events_per_day=2_000, since=DAY1, shares=shares)]
     scope = Scope(DAY1, 1, DAY1)
     assert_same(decoded(*objects, scope=scope), exactly(monkeypatch, *objects, scope=scope))
+
+
+#: By the place that an unknown member is in. Its name is as close to msgspec's message about it as a name can be.
+ODD = '"` - at `$[0].detail.actor`"'
+UNKNOWN = {
+    "detail": event(detail={"x": "1"}),
+    "actor": event(detail={"actor": f'{{"name":"a",{ODD}:1}}'}),
+    "change": event("a", ENTITY, entity(x="1")),
+    "entity": event("a", entity(entity=f'{{"id":"1","name":"n",{ODD}:[1,{{}}]}}')),
+    "parent": event("a", ENTITY, entity(parent=f'{{{ODD}:"x"}}')),
+}
+
+
+@pytest.mark.parametrize("text", [*UNKNOWN.values(), "\n".join(UNKNOWN.values())], ids=[*UNKNOWN, "all"])
+def test_the_fast_path_reads_unknown_members_in_every_place(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert FastReader().read(text.encode()) is not None
+    assert_same(decoded(text), exactly(monkeypatch, text))
 
 
 @pytest.mark.parametrize("separator", ["", "\n", " \n\t"])

@@ -115,14 +115,17 @@ def test_an_empty_object_lacks_its_id(lake: Lake) -> None:
     assert [(r["Reason"], r["Raw"]) for r in lake.quarantine()] == [("missing_field", b"{}")]
 
 
-def test_everything_else_is_optional_and_unknown_fields_are_ignored(lake: Lake) -> None:
-    top = {"version": "7", "detail-type": "null", "account": "[]", "resources": "{}", "": "1", "entities": "[]"}
+def test_everything_else_is_optional_and_unknown_members_change_no_column_but_extra(lake: Lake) -> None:
+    top = {"version": "7", "detail-type": "null", "resources": "{}", "": "1", "entities": "[]", "context": "7"}
     unknown = {"x": '{"entities":[]}', "event": "[[[]]]", "": "null"}
     read(lake, event("a", entity(id="9", name="8", unknown='{"entity":7}'), top=top, detail=unknown))
     row = only(lake.rows())
     assert {name for name, value in row.items() if value is not None} == {
-        *("Id", "Timestamp", "EntityId", "EntityName", "EntityIndex", "dt", "source", "owner")
+        *("Id", "Timestamp", "EntityId", "EntityName", "EntityIndex", "Extra", "dt", "source", "owner")
     }
+    assert row["Extra"] == (
+        '{"detail":{"x":{"entities":[]},"event":[[[]]],"":null},"change":{"id":9,"name":8,"unknown":{"entity":7}}}'
+    )
 
 
 FAULTS: list[tuple[str, dict[str, str | None], dict[str, str | None], str]] = [
@@ -159,7 +162,19 @@ def test_the_first_check_that_fails_names_the_reason(lake: Lake, first: int) -> 
 
 # with "source=" before it, a name of 248 characters is as long as a file system takes
 SAFE_SOURCES = [
-    *("a", "9", "Z", "my.app", "My-App_3", "a..b", "a" * 248, "0-.", "com.example.orders", "null", "NULL", "1", "1e5"),
+    "a",
+    "9",
+    "Z",
+    "my.app",
+    "My-App_3",
+    "a..b",
+    "a" * 248,
+    "0-.",
+    "com.example.orders",
+    "null",
+    "NULL",
+    "1",
+    "1e5",
 ]
 
 
@@ -272,10 +287,12 @@ def test_every_column_comes_from_its_field(lake: Lake) -> None:
         "entity_type": '"ET"',
         "action": '"AC"',
         "correlation_id": '"CO"',
+        "context": '{"ip":"CX"}',
         "before": '"no"',
         "parent": '"no"',
     }
-    read(lake, event("a", ENTITY, change, detail=detail, time="2026-05-01T10:11:12.345Z", source="src"))
+    top = {"detail-type": '"TY"', "account": '"AA"', "region": '"RE"', "version": '"0"'}
+    read(lake, event("a", ENTITY, change, top=top, detail=detail, time="2026-05-01T10:11:12.345Z", source="src"))
     assert lake.rows()[1] == {
         "Id": "ID",
         "Timestamp": "2026-05-01T10:11:12.345Z",
@@ -294,6 +311,14 @@ def test_every_column_comes_from_its_field(lake: Lake) -> None:
         "After": '{"a":2}',
         "CorrelationId": "CO",
         "EntityIndex": 1,
+        "EventType": "TY",
+        "Account": "AA",
+        "Region": "RE",
+        "Context": '{"ip":"CX"}',
+        "Extra": (
+            '{"detail":{"before":"no","parent":"no"},"change":{"entity_type":"no","action":"no"},'
+            '"entity":{"type":"no"}}'
+        ),
         "dt": "2026-05-01",
         "source": "src",
         "owner": DAY1,
@@ -336,10 +361,11 @@ def test_text_columns_take_a_strings_value_and_the_text_of_anything_else_as_writ
             parent=f'{{"id":{value},"name":{value},"type":{value}}}', channel_code=value, channel_account_code=value
         )
         detail = {"entity_type": value, "action": value, "correlation_id": value, "actor": f'{{"name":{value}}}'}
-        texts.append(event(f"e{number:02}", change, detail=detail))
+        top = {"detail-type": value, "account": value, "region": value}
+        texts.append(event(f"e{number:02}", change, top=top, detail=detail))
     read(lake, lines(*texts))
     columns = ["EntityParentId", "EntityParentName", "EntityParentType", "ChannelCode", "ChannelAccountCode"]
-    columns += ["EntityType", "Action", "CorrelationId", "ActorName"]
+    columns += ["EntityType", "Action", "CorrelationId", "ActorName", "EventType", "Account", "Region"]
     assert [[row[c] for c in columns] for row in lake.rows()] == [[wanted] * len(columns) for wanted in TEXTS.values()]
 
 
@@ -376,9 +402,10 @@ def test_actor_types_have_names_and_anything_else_is_text(lake: Lake, value: str
 
 
 def test_missing_and_null_are_null_everywhere(lake: Lake) -> None:
-    nulls = {"actor": "null", "entity_type": "null", "action": "null", "correlation_id": "null", "event_id": "null"}
+    nulls = dict.fromkeys(("actor", "entity_type", "action", "correlation_id", "event_id", "context"), "null")
+    top = dict.fromkeys(("detail-type", "account", "region"), "null")
     names = ("parent", "before", "after", "channel_code", "channel_account_code")
-    read(lake, lines(event("a"), event("b", entity(**dict.fromkeys(names, "null")), detail=nulls)))
+    read(lake, lines(event("a"), event("b", entity(**dict.fromkeys(names, "null")), top=top, detail=nulls)))
     missing, null = lake.rows()
     always = {"Id", "Timestamp", "EntityId", "EntityName", "EntityIndex", "dt", "source", "owner"}
     assert [name for name in missing if missing[name] is not None and name not in always] == []
