@@ -143,15 +143,29 @@ class _Files:
         if not self._patterns:
             connection.execute(f"{create} {self._empty_select(extra)}")
             return
-        columns = ", ".join(_quoted_name(c) for c in [*self._schema.names, *self._partition_columns, *extra])
-        connection.execute(f"{create} SELECT {columns} FROM {self._scan(with_filename)}")
+        columns = ", ".join([*map(_quoted_name, self._schema.names), *self._partition_values(), *extra])
+        connection.execute(f"{create} SELECT {columns} FROM {self._scan()}")
 
-    def _scan(self, with_filename: bool) -> str:
+    def _partition_values(self) -> list[str]:
+        """The partition columns as text. DuckDB evaluates conditions on them before it opens a file.
+
+        ``hive_partitioning`` would take the first such folder of the path, and cannot be combined with a schema.
+        """
+        folders = "".join(f"/{column}=([^/]*)" for column in self._partition_columns)
+        return [
+            f"regexp_extract(filename, '{folders}/[^/]*$', {number}) AS {_quoted_name(column)}"
+            for number, column in enumerate(self._partition_columns, 1)
+        ]
+
+    def _scan(self) -> str:
         paths = ", ".join(_quoted_text(pattern) for pattern in self._patterns)
-        # with types inferred, DuckDB would make dt a date, and sources that look like numbers numbers
-        types = ", ".join(f"{_quoted_name(column)}: VARCHAR" for column in self._partition_columns)
-        options = f"hive_partitioning = true, hive_types = {{{types}}}, filename = {str(with_filename).lower()}"
-        return f"read_parquet([{paths}], {options})"
+        # a column that an older file lacks is NULL; by name, so that no other file has to be opened to know
+        fields = ", ".join(
+            f"{_quoted_text(field.name)}: "
+            f"{{name: {_quoted_text(field.name)}, type: '{_SQL_TYPES[field.type]}', default_value: NULL}}"
+            for field in self._schema
+        )
+        return f"read_parquet([{paths}], schema = MAP {{{fields}}}, filename = true)"
 
     def _empty_select(self, extra: Iterable[str]) -> str:
         typed = [(field.name, _SQL_TYPES[field.type]) for field in self._schema]
@@ -163,9 +177,6 @@ class _Files:
 
 def open_connection(settings: QuerySettings, lake: Store) -> duckdb.DuckDBPyConnection:
     """A connection, yet without views, that can read this lake within the memory limit of the settings."""
-    # DuckDB takes partition columns from the whole path, and the first of two
-    if found := re.search(rf"(?:^|/)((?:{'|'.join(PARTITION_COLUMNS)})=[^/]*)(?:/|$)", lake.url):
-        raise SettingsError(f"a lake cannot lie under {found[1]!r}, which would be read as a partition: {lake.url}")
     connection = duckdb.connect(
         config={
             "memory_limit": f"{settings.memory_mb}MiB",

@@ -25,8 +25,8 @@ def changes_table(
 ) -> FittingTable:
     """Added fields are green, removed ones red; of a changed one, the old value is red and the new one green.
 
-    Long texts are shortened unless ``full``, and of a row's differences ``most_differences`` are shown; a block, where
-    the terminal is too narrow for a table, has all.
+    Unless ``full``, long texts are shortened and what is about the event as a whole is left out. Of a row's differences
+    ``most_differences`` are shown. A block, where the terminal is too narrow for a table, has all.
     """
     shown = FittingTable("when (UTC), who and where", "what", "before → after", title=title, lines=True)
     for entry in entries:
@@ -34,7 +34,7 @@ def changes_table(
         shown.add_row(
             Text("\n").join([_when(item), _who(item, full), _where(item, full)]),
             _what(item, entry.is_child, full),
-            _changes(entry, full, most_differences),
+            Text("\n").join([_changes(entry, full, most_differences), *(_delivered_lines(item) if full else ())]),
             fields=_fields(entry),
         )
     return shown
@@ -48,7 +48,25 @@ def _fields(entry: "HistoryEntry") -> list[tuple[str, Text]]:
         ("where", _where(item, full=True)),
         ("what", _what(item, entry.is_child, full=True)),
         ("before → after", _changes(entry, full=True, most=None)),
+        *((name, cell(text)) for name, text in _delivered(item)),
     ]
+
+
+def _delivered(item: "AuditLogItem") -> list[tuple[str, str]]:
+    """What else was delivered, by what a person calls it."""
+    given = (
+        ("event type", item.event_type),
+        ("account", item.account),
+        ("region", item.region),
+        ("correlation id", item.correlation_id),
+        ("context", item.context),
+        ("extra", item.extra),
+    )
+    return [(name, text) for name, text in given if text is not None]
+
+
+def _delivered_lines(item: "AuditLogItem") -> list[Text]:
+    return [Text.assemble((f"{name}: ", "dim"), cell(text)) for name, text in _delivered(item)]
 
 
 def _when(item: "AuditLogItem") -> Text:

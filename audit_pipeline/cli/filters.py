@@ -32,6 +32,8 @@ OPTIONS: Final[Mapping[str, str]] = {
     "correlation_id": "--correlation-id",
     "parent_id": "--parent-id",
     "channel_code": "--channel",
+    "event_types": "--event-type",
+    "accounts": "--account",
     "text": "--text",
     "order": "--order",
     "limit": "--limit",

@@ -68,6 +68,13 @@ def query(
     correlation_id: Annotated[str | None, typer.Option(help="Only of this correlation id.")] = None,
     parent_id: Annotated[str | None, typer.Option(help="Only of entities whose parent has this id.")] = None,
     channel_code: Annotated[str | None, typer.Option("--channel", help="Only of this channel.")] = None,
+    event_types: Annotated[
+        list[str] | None,
+        typer.Option("--event-type", help="Only of this detail-type, such as orderupdated.v1; may be repeated."),
+    ] = None,
+    accounts: Annotated[
+        list[str] | None, typer.Option("--account", help="Only from this AWS account; may be repeated.")
+    ] = None,
     text: Annotated[
         str | None, typer.Option(help="Only where EntityName, Before or After contains exactly this text.")
     ] = None,
@@ -113,6 +120,8 @@ def query(
         correlation_id=correlation_id,
         parent_id=parent_id,
         channel_code=channel_code,
+        event_types=event_types or None,
+        accounts=accounts or None,
         text=text,
         order=order,
         limit=_DEFAULT_LIMIT if limit is None else limit,

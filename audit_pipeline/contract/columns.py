@@ -4,7 +4,7 @@ from typing import Final
 
 import pyarrow as pa
 
-__all__ = ["PARTITION_COLUMNS", "QUARANTINE_SCHEMA", "REASONS", "ROW_SCHEMA"]
+__all__ = ["PARTITION_COLUMNS", "QUARANTINE_SCHEMA", "REASONS", "ROW_SCHEMA", "ROW_SCHEMAS"]
 
 #: A row is one entity change. ``dt`` and ``source`` are not in the files: they are names of folders.
 ROW_SCHEMA: Final = pa.schema(
@@ -35,6 +35,9 @@ ROW_SCHEMA: Final = pa.schema(
         pa.field("Extra", pa.string()),
     ]
 )
+
+#: As releases have written it, the oldest first.
+ROW_SCHEMAS: Final = (pa.schema(list(ROW_SCHEMA)[:17]), ROW_SCHEMA)
 
 PARTITION_COLUMNS: Final = ("dt", "source")
 

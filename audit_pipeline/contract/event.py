@@ -1,13 +1,13 @@
 """The event as typed structures: what a producer sends, as EventBridge delivers it (docs/design.md, "Event").
 
 Required are ``id``, ``source``, ``time``, ``detail`` and at least one entity with ``id`` and ``name``; everything else
-may be missing or null, and unknown fields are ignored. ``event.schema.json`` beside this file is the same for
+may be missing or null. Unknown members go to the column Extra. ``event.schema.json`` beside this file is the same for
 producers in other languages; a test keeps both equal.
 """
 
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from audit_pipeline.contract.source import SOURCE_PATTERN
 
@@ -66,6 +66,12 @@ class Detail(Struct, omit_defaults=True):
     action: Annotated[Scalar | None, Meta(description="Create, Update, Delete, or the producer's own word.")] = None
     correlation_id: Scalar | None = None
     actor: Actor | None = None
+    context: Annotated[
+        Any,
+        Meta(
+            description="Who asked from where and why: ip, user_agent, reason, request_id, tenant; kept byte for byte."
+        ),
+    ] = None
 
 
 class Event(Struct, omit_defaults=True):
@@ -78,3 +84,6 @@ class Event(Struct, omit_defaults=True):
     ]
     time: Annotated[str, Meta(description="RFC 3339 with an offset.", extra_json_schema={"format": "date-time"})]
     detail: Detail
+    detail_type: Scalar | None = field(name="detail-type", default=None)
+    account: Scalar | None = None
+    region: Scalar | None = None

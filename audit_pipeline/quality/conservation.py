@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from typing import Final
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from audit_pipeline.contract.columns import QUARANTINE_SCHEMA, ROW_SCHEMA
+from audit_pipeline.contract.columns import QUARANTINE_SCHEMA, ROW_SCHEMAS
 from audit_pipeline.errors import ConservationError
 from audit_pipeline.quality.verdicts import Verdict
 from audit_pipeline.store.layout import QUARANTINE_PREFIX, dt_prefix, file_owner
@@ -96,7 +96,7 @@ class _Recount:
             self.problems.append(f"the files hold {self.rows:,} rows, but {manifest.rows:,} were counted")
 
     def _count_file(self, output: OutputFile, info: ObjectInfo) -> None:
-        file = self._open(info, ROW_SCHEMA)
+        file = self._open(info, ROW_SCHEMAS)
         self.rows += file.metadata.num_rows
         if file.metadata.num_rows != output.rows:
             self.problems.append(f"{info.key} holds {file.metadata.num_rows:,} rows, not {output.rows:,}")
@@ -119,7 +119,7 @@ class _Recount:
         by_reason: Counter[str] = Counter()
         for path, info in listed.items():
             with self._reading(path):
-                for batch in self._open(info, QUARANTINE_SCHEMA).iter_batches(columns=["Reason"]):
+                for batch in self._open(info, (QUARANTINE_SCHEMA,)).iter_batches(columns=["Reason"]):
                     by_reason.update(batch["Reason"].to_pylist())
         self.records = by_reason.total()
         if by_reason != quarantine.by_reason:
@@ -142,10 +142,11 @@ class _Recount:
             if hashlib.sha256(self._lake.get(info.key)).hexdigest() != output.sha256:
                 self.problems.append(f"{info.key} has other bytes than were written (sha256)")
 
-    def _open(self, info: ObjectInfo, schema: pa.Schema) -> pq.ParquetFile:
+    def _open(self, info: ObjectInfo, schemas: Sequence[pa.Schema]) -> pq.ParquetFile:
         self.files += 1
         file = pq.ParquetFile(self._lake.open(info))
-        if (file.schema_arrow.names, file.schema_arrow.types) != (schema.names, schema.types):
+        found = file.schema_arrow
+        if not any((found.names, found.types) == (schema.names, schema.types) for schema in schemas):
             self.problems.append(f"{info.key} has other columns than it should")
         return file
 

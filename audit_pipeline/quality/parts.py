@@ -6,7 +6,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from audit_pipeline.contract.columns import PARTITION_COLUMNS, ROW_SCHEMA
+from audit_pipeline.contract.columns import PARTITION_COLUMNS, ROW_SCHEMA, ROW_SCHEMAS
 from audit_pipeline.errors import StoreError
 from audit_pipeline.quality.rules import EVENT_DATE, KEY_COLUMNS
 from audit_pipeline.store.layout import dt_prefix
@@ -24,8 +24,8 @@ _PART_BYTES: Final = 64 << 20
 def read_parts(lake: Store, manifest: Manifest, columns: Collection[str]) -> Iterator[pa.Table]:
     """The rows of the partition's files, in the order of the files: these columns, and the key columns.
 
-    A column that a file lacks is missing in its parts. Raises :class:`StoreError` for a file that is gone or
-    unreadable.
+    A column that an older file lacks is NULL; any other that a file lacks is missing in its parts. Raises
+    :class:`StoreError` for a file that is gone or unreadable.
     """
     dates = {output.dt for output in manifest.outputs}
     listed = {info.key: info for dt in dates for info in lake.list(dt_prefix(dt).rstrip("/"))}
@@ -62,8 +62,13 @@ def _read(
         raise StoreError(f"{lake.url_of(output.path)} is missing: run its partition again")
     try:
         file = pq.ParquetFile(lake.open(info))
+        is_older = file.schema_arrow.names in [schema.names for schema in ROW_SCHEMAS]
+        lacking = [name for name in names if is_older and name not in file.schema_arrow.names]
         for batch in file.iter_batches(_rows_at_once(file.metadata, names), columns=names):
-            yield _completed(pa.Table.from_batches([batch]), output, columns)
+            table = pa.Table.from_batches([batch])
+            for name in lacking:
+                table = table.append_column(name, pa.nulls(len(table), ROW_SCHEMA.field(name).type))
+            yield _completed(table, output, columns)
     except (pa.ArrowException, OSError) as error:
         raise StoreError(f"{lake.url_of(output.path)} cannot be read ({error}): run its partition again") from error
 

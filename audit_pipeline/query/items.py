@@ -19,7 +19,11 @@ __all__ = ["AuditLogItem", "HistoryEntry", "Page", "items_of", "position_of"]
 
 
 class AuditLogItem(msgspec.Struct, frozen=True, kw_only=True):
-    """One entity change. ``before`` and ``after`` are the exact JSON texts as delivered; ``timestamp`` is in UTC."""
+    """One entity change; ``timestamp`` is in UTC.
+
+    ``before``, ``after`` and ``context`` are the exact JSON texts as delivered. ``extra`` is the JSON text of an object
+    with whatever else was delivered.
+    """
 
     id: str
     timestamp: datetime
@@ -38,6 +42,11 @@ class AuditLogItem(msgspec.Struct, frozen=True, kw_only=True):
     after: str | None
     correlation_id: str | None
     entity_index: int
+    event_type: str | None
+    account: str | None
+    region: str | None
+    context: str | None
+    extra: str | None
     dt: date
     source: str
 
@@ -91,6 +100,11 @@ def _item(values: tuple[Any, ...]) -> AuditLogItem:
         after=row["After"],
         correlation_id=row["CorrelationId"],
         entity_index=row["EntityIndex"],
+        event_type=row["EventType"],
+        account=row["Account"],
+        region=row["Region"],
+        context=row["Context"],
+        extra=row["Extra"],
         dt=date.fromisoformat(row["dt"]),
         source=row["source"],
     )

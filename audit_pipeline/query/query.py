@@ -14,7 +14,7 @@ from audit_pipeline.query.errors import InvalidQueryError
 __all__ = ["AuditLogQuery", "Order", "PageDirection", "QueryLimits"]
 
 _TEXTS: Final = ("entity_id", "actor_name", "correlation_id", "parent_id", "channel_code", "text", "cursor")
-_LISTS: Final = ("sources", "entity_types", "actions", "actor_types")
+_LISTS: Final = ("sources", "entity_types", "actions", "actor_types", "event_types", "accounts")
 
 
 class Order(StrEnum):
@@ -60,7 +60,7 @@ class AuditLogQuery:
     include_children
         Also rows whose parent is ``entity_id``. ``entity_types`` then filters the type of the entity and, where a row
         has it, the type of its parent, but not the type of the children.
-    actions, actor_name, actor_types, correlation_id, parent_id, channel_code
+    actions, actor_name, actor_types, correlation_id, parent_id, channel_code, event_types, accounts
         Equal to the column, or to one of the values. An unknown action or type of actor is a value like any other.
     text
         A substring of EntityName, Before or After, case-sensitive and without wild cards. Before and After are searched
@@ -83,6 +83,8 @@ class AuditLogQuery:
     correlation_id: str | None = None
     parent_id: str | None = None
     channel_code: str | None = None
+    event_types: Collection[str] | None = None
+    accounts: Collection[str] | None = None
     text: str | None = None
     order: Order | str = Order.DESCENDING
     limit: int = 100

@@ -160,7 +160,12 @@ def _partitions(span: Span, sources: Sequence[str], values: _Parameters) -> list
 
 def _filters(query: AuditLogQuery, values: _Parameters) -> list[exp.Expr]:
     conditions: list[exp.Expr] = []
-    for column, several in (("Action", query.actions), ("ActorType", query.actor_types)):
+    for column, several in (
+        ("Action", query.actions),
+        ("ActorType", query.actor_types),
+        ("EventType", query.event_types),
+        ("Account", query.accounts),
+    ):
         if several:
             conditions.append(values.one_of(column, several))
     for column, one in (

@@ -10,7 +10,7 @@ import pytest
 
 from audit_pipeline.catalog import open_table
 from audit_pipeline.catalog.duckdb import connect
-from audit_pipeline.contract.columns import QUARANTINE_SCHEMA, ROW_SCHEMA
+from audit_pipeline.contract.columns import QUARANTINE_SCHEMA, ROW_SCHEMA, ROW_SCHEMAS
 from audit_pipeline.engines import run_partition
 from audit_pipeline.errors import SettingsError, StoreError
 from audit_pipeline.settings import QuerySettings, Settings
@@ -65,10 +65,10 @@ def test_an_empty_lake_is_an_empty_table_with_the_same_columns(
 
 def test_a_lake_without_quarantine_still_has_its_table(tmp_path: Path) -> None:
     settings = settings_of(tmp_path)
-    run_partition(settings, DAYS[0])
+    manifest = run_partition(settings, DAYS[0])
     shutil.rmtree(tmp_path / "lake" / "auditlog_quarantine")
     with connect(settings) as connection:
-        assert connection.execute("SELECT count(*) FROM auditlog").fetchall() == [(32,)]
+        assert connection.execute("SELECT count(*) FROM auditlog").fetchall() == [(manifest.rows,)]
         assert connection.execute("SELECT count(*) FROM auditlog_quarantine").fetchall() == [(0,)]
 
 
@@ -124,9 +124,26 @@ def test_the_folder_of_a_lake_may_have_any_name(tmp_path: Path, name: str) -> No
     assert open_table(settings).look_up(manifests[0]).rows_owned == manifests[0].rows
 
 
-def test_a_lake_under_a_folder_that_reads_as_a_partition_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="cannot lie under 'dt=x'"):
-        connect(settings_of(tmp_path, "dt=x/lake"))
+def test_a_lake_may_lie_under_folders_that_read_as_partitions(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, "dt=x/source=y/lake")
+    rows = sum(manifest.rows for manifest in run_all(settings))
+    with connect(settings) as connection:
+        found = connection.execute("SELECT count(*) FROM auditlog WHERE dt < '2027' AND source <> 'y'").fetchall()
+        assert found == [(rows,)]
+
+
+def test_columns_that_older_files_lack_are_null_whichever_file_is_read_first(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path)
+    manifests = run_all(settings)
+    files = sorted((tmp_path / "lake/auditlog_parquet").rglob("*.parquet"))
+    for older in (files[:1], files[-1:], files):
+        for path in older:
+            pq.write_table(pq.ParquetFile(path).read(columns=ROW_SCHEMAS[0].names), path)
+        newer = [pq.ParquetFile(path).read(columns=["Extra"]) for path in set(files) - set(older)]
+        given = sum(len(table) - table["Extra"].null_count for table in newer if table.num_columns)
+        with connect(settings) as connection:
+            found = connection.execute('SELECT count("Id"), count("Extra") FROM auditlog').fetchall()
+        assert found == [(sum(manifest.rows for manifest in manifests), given)]
 
 
 def test_a_partition_is_looked_up_by_the_files_it_owns(filled: tuple[Settings, list[Manifest]]) -> None:

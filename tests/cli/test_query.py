@@ -45,8 +45,22 @@ def test_json_has_every_column_and_the_exact_before_and_after(queries: QueryComm
         "EntityId": "500", "EntityName": "Order #500", "EntityType": "Order", "EntityParentId": None,
         "EntityParentName": None, "EntityParentType": None, "ChannelCode": None, "ChannelAccountCode": None,
         "Action": "Create", "Before": None, "After": '{"status":"Pending","total":1.10,"note":null}',
-        "CorrelationId": None, "EntityIndex": 0, "dt": "2026-05-12", "source": "myapp.orderservice",
+        "CorrelationId": None, "EntityIndex": 0, "EventType": None, "Account": None, "Region": None, "Context": None,
+        "Extra": None, "dt": "2026-05-12", "source": "myapp.orderservice",
     }  # fmt: skip
+
+
+def test_full_shows_what_else_was_delivered(queries: QueryCommands) -> None:
+    of_e4 = ["query", *MAY, "--event-type", "orderitemupdated.v1"]
+    everything = (
+        "event type: orderitemupdated.v1", "account: 111122223333", "region: eu-west-1",
+        "correlation id: 40f12582-b3be-4aeb-a7ca-9d9247030e20", 'context: { "ip":"203.0.113.9" }',
+        'extra: {"detail":{"trace":"4bf9"}}',
+    )  # fmt: skip
+    full, short = queries.shows(*of_e4, "--full"), queries.shows(*of_e4)
+    for text in everything:
+        assert text in full
+        assert text not in short
 
 
 @pytest.mark.parametrize(
@@ -63,6 +77,9 @@ def test_json_has_every_column_and_the_exact_before_and_after(queries: QueryComm
         (["--actor-type", "Service", "--parent-id", "500"], ["e6", "e3"]),
         (["--correlation-id", "40f12582-b3be-4aeb-a7ca-9d9247030e20"], ["e4"]),
         (["--parent-id", "500", "--order", "asc"], ["e2", "e3", "e4", "e6"]),
+        (["--event-type", "orderitemupdated.v1", "--event-type", "other.v1"], ["e4"]),
+        (["--account", "111122223333"], ["e4"]),
+        (["--account", "1"], []),
         (["--text", "50% off_all"], ["e5"]),
         (["--text", "50%off"], []),
         (["--limit", "2", "--order", "asc"], ["e1", "e2"]),

@@ -59,6 +59,11 @@ def test_the_events_of_the_post_are_valid(validator: jsonschema.Draft202012Valid
     validator.validate(MINIMAL | {"detail-type": "orderitemupdated.v1", "detail": detail})
 
 
+@pytest.mark.parametrize("context", [{"ip": "203.0.113.9", "roles": ["admin"]}, "batch", 7, None])
+def test_a_context_may_be_any_value(context: Any, validator: jsonschema.Draft202012Validator) -> None:
+    validator.validate(MINIMAL | {"account": "111122223333", "detail": {**MINIMAL["detail"], "context": context}})
+
+
 @pytest.mark.parametrize("path", ["id", "source", "time", "detail", "detail.entities", "detail.entities.0.entity.id"])
 def test_an_event_without_a_required_field_is_invalid(path: str, validator: jsonschema.Draft202012Validator) -> None:
     assert not validator.is_valid(without(path))
@@ -69,9 +74,10 @@ def test_a_source_that_cannot_be_a_folder_is_invalid(source: str, validator: jso
     assert not validator.is_valid(MINIMAL | {"source": source})
 
 
-def test_the_columns_are_those_of_the_post_and_the_place_of_the_entity() -> None:
+def test_the_columns_are_those_of_the_post_then_the_place_of_the_entity_and_what_else_was_delivered() -> None:
     assert ROW_SCHEMA.names == [
         *("Id", "Timestamp", "ActorName", "ActorType", "EntityId", "EntityName", "EntityType"),
         *("EntityParentId", "EntityParentName", "EntityParentType", "ChannelCode", "ChannelAccountCode"),
         *("Action", "Before", "After", "CorrelationId", "EntityIndex"),
+        *("EventType", "Account", "Region", "Context", "Extra"),
     ]

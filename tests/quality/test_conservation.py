@@ -1,5 +1,7 @@
 """The conservation check: it passes on a day as it was written, and names whatever was changed in the store since."""
 
+import hashlib
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -52,6 +54,23 @@ def test_a_day_as_it_was_written_passes_with_what_was_counted(lake: Lake) -> Non
         "files_checked": 3,
         "files_hashed": 2,
     }.items() <= verdict.metadata.items()
+
+
+def without(path: Path, *columns: str) -> None:
+    """The file without these columns, as its manifest would describe it."""
+    pq.write_table(pq.ParquetFile(path).read().drop_columns(list(columns)), path)
+    manifest = path.parents[3] / "auditlog_manifest/2026-05-01.json"
+    described = json.loads(manifest.read_text())
+    (output,) = (o for o in described["outputs"] if path.as_posix().endswith(o["path"]))
+    output |= {"size": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    manifest.write_text(json.dumps(described))
+
+
+def test_a_file_of_a_release_with_fewer_columns_passes_and_one_that_lost_a_column_does_not(lake: Lake) -> None:
+    without(lake.path / SHOP, "EventType", "Account", "Region", "Context", "Extra")
+    assert verdict_of(lake).passed
+    without(lake.path / DEPOT, "Extra")
+    assert verdict_of(lake).description == f"{DEPOT} has other columns than it should"
 
 
 def test_an_empty_day_passes(lake: Lake) -> None:

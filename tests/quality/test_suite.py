@@ -7,9 +7,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from audit_pipeline.contract.columns import ROW_SCHEMAS
 from audit_pipeline.errors import SettingsError
 from audit_pipeline.quality import examine, gx, parts, quality_checks, quality_rules
 from audit_pipeline.quality.docs import write_data_docs
@@ -106,6 +108,15 @@ def test_an_expectation_for_information_passes_and_shows_its_numbers(lake: Lake)
     assert verdict.passed
     assert verdict.description.startswith("for information: 1 of 2 rows")
     assert verdict.metadata["failed"] == 1
+
+
+def test_a_column_that_a_file_of_an_older_release_lacks_is_null(lake: Lake) -> None:
+    write_day(lake, row(Region="eu-west-1"))
+    path = suite(lake, expect("expect_column_values_to_be_null", column="Region"))
+    assert not only(lake, path).passed
+    file = lake.path / data_path(DAY1, DAY1, "shop")
+    pq.write_table(pq.ParquetFile(file).read(columns=ROW_SCHEMAS[0].names), file)
+    assert only(lake, path).passed
 
 
 def test_the_worst_severity_of_what_failed_counts(lake: Lake) -> None:

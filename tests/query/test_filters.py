@@ -63,9 +63,11 @@ COLUMNS: Final = {
     "correlation_id": "CorrelationId",
     "parent_id": "EntityParentId",
     "channel_code": "ChannelCode",
+    "event_types": "EventType",
+    "accounts": "Account",
     "sources": "source",
 }
-LISTS: Final = ("entity_types", "actions", "actor_types", "sources")
+LISTS: Final = ("entity_types", "actions", "actor_types", "event_types", "accounts", "sources")
 
 
 @pytest.mark.parametrize("name", COLUMNS)
@@ -350,7 +352,7 @@ def test_a_null_is_no_value_and_meets_no_filter(make_client: MakeClient, lake: L
         for name in ("actor_name", "correlation_id", "parent_id", "channel_code"):
             for value in ("null", "NULL", "None"):
                 assert ids(client, **{name: value}) == set()
-        for name in ("actions", "actor_types", "entity_types"):
+        for name in ("actions", "actor_types", "entity_types", "event_types", "accounts"):
             assert ids(client, **{name: ["null", "None", "NULL"]}) == set()
 
 
@@ -388,7 +390,10 @@ def test_an_item_has_the_rows_values_in_their_types(make_client: MakeClient, lak
             "action": '"Update"',
             "correlation_id": '"c1"',
             "actor": '{"type":1,"name":"jane@example.com"}',
+            "context": '{ "ip":"203.0.113.9" }',
+            "trace": "[1 ,2]",
         },
+        top={"detail-type": '"orderitemupdated.v1"', "account": '"012345678901"', "region": '"eu-west-1"'},
     )
     written(lake, {key(DAY1): whole + event("e0")}, [DAY1])
     with make_client(lake) as client:
@@ -405,6 +410,8 @@ def test_an_item_has_the_rows_values_in_their_types(make_client: MakeClient, lak
     names = ("entity_parent_id", "entity_parent_name", "entity_parent_type", "channel_code", "channel_account_code")
     assert [getattr(item, name) for name in names] == ["500", "Order #500", "Order", "WEB", "Primary"]
     assert (item.actor_name, item.correlation_id) == ("jane@example.com", "c1")
+    assert (item.event_type, item.account, item.region) == ("orderitemupdated.v1", "012345678901", "eu-west-1")
+    assert (item.context, item.extra) == ('{ "ip":"203.0.113.9" }', '{"detail":{"trace":[1 ,2]}}')
     assert {name for name, value in row_of(bare).items() if value is None} == set(row_of(bare)) - {
         *("Id", "Timestamp", "EntityId", "EntityName", "EntityIndex", "dt", "source")
     }
@@ -496,12 +503,12 @@ REFUSED: Final[list[tuple[str, Any]]] = [
     ],
     *[
         (name, value)
-        for name in ("sources", "entity_types", "actions", "actor_types")
+        for name in ("sources", "entity_types", "actions", "actor_types", "event_types", "accounts")
         for value in ([], set(), "shop", b"shop", 7, [7], [None], [""], ["a\0"], ["a", "\ud800"], ["x" * 257])
     ],
     *[
         (name, [f"v{n}" for n in range(101)])
-        for name in ("sources", "entity_types", "actions", "actor_types")
+        for name in ("sources", "entity_types", "actions", "actor_types", "event_types", "accounts")
     ],
 ]  # fmt: skip
 

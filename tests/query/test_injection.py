@@ -79,7 +79,7 @@ CORPUS: Final = (*QUOTES, *MARKS, *LONG)
 CONTROLS: Final = ("\0", "a\0'", "'\0 OR 1=1", "\n'", "'\r\n--", "\x1b[0m", "\x08'", "\x1a", "\x7f'", "\x85'", "\udc27")
 
 TEXTS: Final = ("entity_id", "actor_name", "correlation_id", "parent_id", "channel_code", "text")
-LISTS: Final = ("entity_types", "actions", "actor_types")
+LISTS: Final = ("entity_types", "actions", "actor_types", "event_types", "accounts")
 FIELDS: Final = (*TEXTS, *LISTS)
 DIALECTS: Final = ("duckdb", "trino", "athena")
 
@@ -100,9 +100,13 @@ def hostile_event(number: int, value: str) -> str:
         "action": written_as,
         "correlation_id": written_as,
         "actor": obj({"name": written_as, "type": written_as}),
+        "context": written_as,
+        "trace": written_as,
     }
+    top = dict.fromkeys(("detail-type", "account", "region"), written_as)
     # the Id too: a cursor holds it
-    return event("", named, entity(), detail=detail, top={"id": text(query_rows.Random(-number), f"{value}{number}")})
+    top["id"] = text(query_rows.Random(-number), f"{value}{number}")
+    return event("", named, entity(), detail=detail, top=top)
 
 
 @pytest.fixture(scope="module")

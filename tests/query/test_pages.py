@@ -324,6 +324,8 @@ OTHER_FILTERS: Final[dict[str, dict[str, Any]]] = {
     "correlation_id": {"correlation_id": "c1"},
     "parent_id": {"parent_id": "500"},
     "channel_code": {"channel_code": "WEB"},
+    "event_types": {"event_types": ["order.v1"]},
+    "accounts": {"accounts": ["111122223333"]},
     "text": {"text": "n"},
     "order": {"order": "asc"},
 }

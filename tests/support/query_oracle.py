@@ -30,6 +30,11 @@ COLUMN_OF: Final = {
     "after": "After",
     "correlation_id": "CorrelationId",
     "entity_index": "EntityIndex",
+    "event_type": "EventType",
+    "account": "Account",
+    "region": "Region",
+    "context": "Context",
+    "extra": "Extra",
     "dt": "dt",
     "source": "source",
 }
@@ -64,7 +69,13 @@ def matches(row: Record, query: AuditLogQuery) -> bool:
         return False
     if query.text is not None and not any(query.text in (row[c] or "") for c in ("EntityName", "Before", "After")):
         return False
-    among = {"source": query.sources, "Action": query.actions, "ActorType": query.actor_types}
+    among = {
+        "source": query.sources,
+        "Action": query.actions,
+        "ActorType": query.actor_types,
+        "EventType": query.event_types,
+        "Account": query.accounts,
+    }
     equal = {
         "ActorName": query.actor_name,
         "CorrelationId": query.correlation_id,

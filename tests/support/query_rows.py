@@ -98,10 +98,17 @@ def some_event(random: Random, event_id: str, source: str, day: date) -> str:
         "action": random.choice(ACTIONS),
         "correlation_id": random.choice([None, '"c1"', '"c1"', '"C1"', '"c%"']),
         "actor": obj({"name": random.choice(ACTORS), "type": random.choice(ACTOR_TYPES)}),
+        "context": random.choice(VALUES),
+        "trace": random.choice(VALUES),
     }
     entities = [some_entity(random) for _ in range(random.choice([1, 1, 2, 4]))]
     clock = f"{day}T{random.choice(CLOCKS)}Z"
-    top = {"id": text(random, event_id)}
+    top = {
+        "id": text(random, event_id),
+        "detail-type": random.choice([None, "null", '"order.v1"', '"Order.v1"', '"order%"', "1"]),
+        "account": random.choice([None, '"111122223333"', "111122223333", '"012345678901"']),
+        "region": random.choice([None, '"eu-west-1"']),
+    }
     return event(event_id, *entities, time=clock, source=source, top=top, detail=detail)
 
 
@@ -216,6 +223,8 @@ def queries(draw: st.DrawFn, rows: Sequence[Record], **fixed: Any) -> AuditLogQu
         "correlation_id": one("CorrelationId"),
         "parent_id": one("EntityParentId"),
         "channel_code": one("ChannelCode"),
+        "event_types": several("EventType"),
+        "accounts": several("Account"),
         "text": part(),
         "order": draw(st.sampled_from(["asc", "desc"])),
         "limit": 1000,

@@ -34,6 +34,9 @@ def change(
     name: str | None = None,
     correlation: str | None = None,
     channel: str | None = None,
+    top: dict[str, Any] | None = None,
+    context: str | None = None,
+    trace: str | None = None,
 ) -> str:
     """An event of one entity change. ``before`` and ``after`` may be JSON texts, which are kept as they are."""
     kind, number = what
@@ -50,8 +53,11 @@ def change(
         "action": json.dumps(action),
         "actor": json.dumps({"type": 1 if "@" in who else 0, "name": who}),
         "correlation_id": json.dumps(correlation) if correlation else None,
+        "context": context,
+        "trace": trace,
     }
-    return event(event_id, entity(**fields), time=time, source=source, detail=detail)
+    envelope = {name: json.dumps(value) for name, value in (top or {}).items()}
+    return event(event_id, entity(**fields), time=time, source=source, top=envelope, detail=detail)
 
 
 def events() -> Iterator[str]:
@@ -75,6 +81,8 @@ def events() -> Iterator[str]:
     yield change(
         "e4", "2026-05-14T12:31:01.250Z", item, "Update", {"quantity": "2", "status": "Pending"},
         {"quantity": "5", "status": "Processing"}, parent="500", correlation="40f12582-b3be-4aeb-a7ca-9d9247030e20",
+        top={"detail-type": "orderitemupdated.v1", "account": "111122223333", "region": "eu-west-1"},
+        context='{ "ip":"203.0.113.9" }', trace='"4bf9"',
     )  # fmt: skip
     yield change(
         "e5", "2026-05-14T12:31:02Z", order, "Update", '{"status":"Pending","total":1.10,"note":null}',
