@@ -27,6 +27,13 @@ __all__ = ["DuckDBTable", "S3Secret", "connect", "create_view", "open_connection
 
 _LOOKUP_VIEW: Final = "auditlog"
 
+#: The partition columns of a file. DuckDB makes a folder ``source=null``, in any case, a NULL (duckdb/duckdb#24309), so
+#: the source is taken from the file's path. A filter on it still decides which files are opened.
+_PARTITION_COLUMN_SQL: Final = {
+    "dt": "dt",
+    "source": f"substr(parse_filename(parse_dirpath(filename)), {len('source=') + 1}) AS source",
+}
+
 _SQL_TYPES: Final = {
     pa.string(): "VARCHAR",
     pa.timestamp("ms"): "TIMESTAMP",
@@ -143,15 +150,15 @@ class _Files:
         if not self._patterns:
             connection.execute(f"{create} {self._empty_select(extra)}")
             return
-        columns = ", ".join(_quoted_name(c) for c in [*self._schema.names, *self._partition_columns, *extra])
-        connection.execute(f"{create} SELECT {columns} FROM {self._scan(with_filename)}")
+        columns = [_quoted_name(column) for column in self._schema.names]
+        columns += [_PARTITION_COLUMN_SQL[column] for column in self._partition_columns]
+        connection.execute(f"{create} SELECT {', '.join([*columns, *extra])} FROM {self._scan()}")
 
-    def _scan(self, with_filename: bool) -> str:
+    def _scan(self) -> str:
         paths = ", ".join(_quoted_text(pattern) for pattern in self._patterns)
-        # with types inferred, DuckDB would make dt a date, and sources that look like numbers numbers
+        # with types inferred, DuckDB would make dt a date, and fail where only some sources look like numbers
         types = ", ".join(f"{_quoted_name(column)}: VARCHAR" for column in self._partition_columns)
-        options = f"hive_partitioning = true, hive_types = {{{types}}}, filename = {str(with_filename).lower()}"
-        return f"read_parquet([{paths}], {options})"
+        return f"read_parquet([{paths}], hive_partitioning = true, hive_types = {{{types}}}, filename = true)"
 
     def _empty_select(self, extra: Iterable[str]) -> str:
         typed = [(field.name, _SQL_TYPES[field.type]) for field in self._schema]
