@@ -86,6 +86,24 @@ class Store:
         files = (self.root / prefix).rglob("*#*")
         return sorted(f.relative_to(self.root).as_posix() for f in files if re.search(r"#\d+$", f.name))
 
+    def folders(self, prefix: str) -> Sequence[str]:
+        """Names of the folders directly under ``prefix`` in a local store, empty ones too; S3 has none."""
+        if self.root is None:
+            return []
+        with suppress(FileNotFoundError):
+            return sorted(entry.name for entry in (self.root / prefix).iterdir() if entry.is_dir())
+        return []
+
+    def folds_case(self, keys: Iterable[str]) -> bool:
+        """Whether this is a disk on which names that differ in case only are the same, by the first key that exists."""
+        if self.root is None:
+            return False
+        path = next((path for key in keys if (path := self.root / key).exists()), None)
+        if path is None:
+            return False
+        swapped = path.with_name(path.name.swapcase())
+        return swapped.exists() and swapped.samefile(path)
+
     def get(self, key: str, *, if_match: str | None = None) -> bytes:
         """The object's bytes. ``if_match`` is the e_tag of a listing: :class:`RawChangedError` where it has changed."""
         try:

@@ -68,8 +68,8 @@ def test_an_archived_object_is_to_be_restored(members: str, stored: str) -> None
         f"<Error><Code>InvalidObjectState</Code><Message>{message}</Message>{members}</Error>\n\nDebug source:\n..."
     )
     assert in_one_line(error) == (
-        f"InvalidObjectState: the object is archived ({stored}): restore it with S3's RestoreObject, wait until its copy "
-        "is there, and try again"
+        f"InvalidObjectState: the object is archived ({stored}): restore it with S3's RestoreObject, wait until its "
+        "copy is there, and try again"
     )
 
 
