@@ -18,11 +18,11 @@ def extra(name: str, part: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if isinstance(error, MissingExtraError) or is_ours(error):
             raise
-        raise MissingExtraError(install_line(name, part, error), name=error.name) from None
+        raise MissingExtraError(install_line(name, part, error.name), name=error.name) from None
 
 
-def install_line(name: str, part: str, error: ModuleNotFoundError) -> str:
-    return f"{part} needs the extra {name!r} ({error.name} is not installed): pip install 'audit-pipeline[{name}]'"
+def install_line(name: str, part: str, missing: str | None) -> str:
+    return f"{part} needs the extra {name!r} ({missing} is not installed): pip install 'audit-pipeline[{name}]'"
 
 
 def is_ours(error: ModuleNotFoundError) -> bool:

@@ -19,7 +19,7 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if is_ours(error):
             raise
-        sys.exit(f"error: {install_line('query', 'audit-pipeline', error)}")
+        sys.exit(f"error: {install_line('query', 'audit-pipeline', error.name)}")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a character shows its code instead
             stream.reconfigure(errors="backslashreplace")

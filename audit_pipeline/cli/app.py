@@ -54,7 +54,7 @@ class _Group(TyperGroup):
                 raise
             command = ctx.invoked_subcommand
             extra = "query" if command in _OF_QUERY else "pipeline"
-            print(f"error: {install_line(extra, f'audit-pipeline {command}', error)}", file=sys.stderr)
+            print(f"error: {install_line(extra, f'audit-pipeline {command}', error.name)}", file=sys.stderr)
             raise typer.Exit(ExitCode.FAILED) from None
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)

@@ -6,7 +6,7 @@ from datetime import date
 from functools import partial
 
 from audit_pipeline.errors import SettingsError
-from audit_pipeline.extras import extra
+from audit_pipeline.extras import extra, install_line
 
 with extra("pipeline", "audit_pipeline.engines"):
     from audit_pipeline.engines.engine import Engine, Progress
@@ -60,12 +60,11 @@ def open_engine(settings: Settings) -> Engine:
     return LocalEngine()
 
 
-def require_spark() -> None:
-    """:class:`SettingsError` where pyspark is not installed."""
-    if importlib.util.find_spec("pyspark") is None:
-        raise SettingsError(
-            "AUDIT_ENGINE=spark needs pyspark: pip install 'audit-pipeline[spark]', or choose another engine"
-        )
+def require_spark(*others: str) -> None:
+    """:class:`SettingsError` where pyspark, or another of these packages, is not installed."""
+    for package in ("pyspark", *others):
+        if importlib.util.find_spec(package) is None:
+            raise SettingsError(f"{install_line('spark', 'AUDIT_ENGINE=spark', package)}, or choose another engine")
 
 
 def _ignore(stage: str, done: int, total: int) -> None:

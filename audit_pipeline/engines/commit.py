@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from audit_pipeline.errors import StoreError
 from audit_pipeline.store.layout import pending_path
 from audit_pipeline.store.locks import Locks
 from audit_pipeline.store.manifest import Manifest, read_manifest, write_manifest
@@ -35,10 +36,20 @@ def paths_of_earlier_runs(lake: Store, partition: date) -> set[str]:
         paths |= {output.path for output in earlier.outputs}
         if earlier.quarantine.path is not None:
             paths.add(earlier.quarantine.path)
-    pending = lake.get_if_exists(pending_path(partition))
-    if pending is not None:
-        paths |= set(msgspec.json.decode(pending, type=list[str]))
-    return paths
+    return paths | _pending_paths(lake, pending_path(partition))
+
+
+def _pending_paths(lake: Store, key: str) -> set[str]:
+    pending = lake.get_if_exists(key)
+    if pending is None:
+        return set()
+    try:
+        return msgspec.json.decode(pending, type=set[str])
+    except msgspec.MsgspecError as error:
+        raise StoreError(
+            f"the list of files that a killed run was changing, {lake.url_of(key)}, cannot be read ({error}): delete "
+            f"it together with the files of the table that are named after its partition, and run the partition again"
+        ) from error
 
 
 def commit(lake: Store, locks: Locks, manifest: Manifest, staged: Mapping[str, Staged], earlier: Iterable[str]) -> None:

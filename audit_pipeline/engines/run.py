@@ -18,6 +18,7 @@ from audit_pipeline import __version__
 from audit_pipeline.engines.commit import Staged, commit, paths_of_earlier_runs
 from audit_pipeline.engines.engine import Progress
 from audit_pipeline.engines.existing_files import ExistingFile, list_existing_files
+from audit_pipeline.engines.folded_case import refuse_folded_sources
 from audit_pipeline.engines.plan import list_inputs, refuse_vanished
 from audit_pipeline.engines.quarantining import quarantine_records, write_quarantine_file
 from audit_pipeline.engines.spill import scratch_folder
@@ -128,6 +129,7 @@ def _execute(context: RunContext, engine: str, transform: Transform, locks: Lock
     # the commit puts the quarantine file first: a reader of the data files must find their events' bad entities there
     staged: dict[str, Staged] = {} if quarantine.path is None else {quarantine.path: file}
     outputs = [_describe(partition, file) for file in written.files]
+    refuse_folded_sources(context.lake, partition, outputs)
     staged |= {output.path: file.staged for output, file in zip(outputs, written.files, strict=True)}
     manifest = _manifest(context, engine, counts, written.dedup, outputs, quarantine, quarantined_bytes)
     context.progress("commit", 0, len(staged))

@@ -1,12 +1,9 @@
 """The engine resource that ``AUDIT_ENGINE`` names."""
 
-import importlib.util
-
 from pydantic import Field
 
 from audit_pipeline.engines import Engine, require_spark
 from audit_pipeline.engines.local import LocalEngine
-from audit_pipeline.errors import SettingsError
 from audit_pipeline.orchestration.resources import EngineResource
 from audit_pipeline.settings import Settings, glue_job_of
 
@@ -36,7 +33,7 @@ class GlueJobResource(EngineResource):
 
 def build_engine(settings: Settings) -> EngineResource:
     if settings.engine == "spark":
-        _require_spark()
+        require_spark("dagster_pyspark")
         # not at the top: pyspark is installed for this engine only
         from audit_pipeline.orchestration.spark import build_spark_engine
 
@@ -44,13 +41,3 @@ def build_engine(settings: Settings) -> EngineResource:
     if settings.engine == "glue":
         return GlueJobResource(job_name=glue_job_of(settings))
     return LocalEngineResource()
-
-
-def _require_spark() -> None:
-    """:class:`SettingsError` where a package of the Spark engine, or of its Dagster resource, is not installed."""
-    require_spark()
-    if importlib.util.find_spec("dagster_pyspark") is None:
-        raise SettingsError(
-            "AUDIT_ENGINE=spark needs dagster-pyspark in Dagster: pip install 'audit-pipeline[spark]', or choose "
-            "another engine"
-        )

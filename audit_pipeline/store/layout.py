@@ -1,6 +1,7 @@
 """Paths in the raw store and in the lake, the same in a folder and in S3 (docs/design.md, "Layout of the store")."""
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
@@ -74,7 +75,9 @@ def data_path(partition: date, dt: date, source: str, number: int | None = None)
 def dt_of(path: str) -> date | None:
     """The date that a data file is under; None for any other path."""
     found = re.match(rf"{TABLE_PREFIX}/dt=(\d{{4}}-\d\d-\d\d)/", path)
-    return date.fromisoformat(found[1]) if found else None
+    with suppress(ValueError):  # digits that are no date
+        return date.fromisoformat(found[1]) if found else None
+    return None
 
 
 def file_owner(path: str) -> date | None:

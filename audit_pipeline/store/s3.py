@@ -25,6 +25,11 @@ _RETRY: Final[Any] = {
 _CREDENTIALS_TTL: Final = timedelta(minutes=5)
 _CLIENT: Final[Any] = {"timeout": "120s", "connect_timeout": "10s"}
 
+#: S3's code for a read of an object in Glacier Flexible Retrieval, Glacier Deep Archive or an archive tier of
+#: Intelligent-Tiering, with its StorageClass and AccessTier:
+#: https://docs.aws.amazon.com/botocore/latest/reference/services/s3/client/exceptions/InvalidObjectState.html
+_ARCHIVED: Final = "InvalidObjectState"
+
 
 def s3_endpoint() -> str | None:
     """The URL of another S3 than AWS's, from ``AWS_ENDPOINT_URL_S3`` or ``AWS_ENDPOINT_URL``, as boto3 reads them.
@@ -83,6 +88,18 @@ def open_s3(url: str) -> S3Store:
 def in_one_line(error: Exception) -> str:
     """The first line of an error of obstore and, where it has the XML of an answer of S3, its code and message."""
     text = str(error).strip()
-    details = [found[1] for part in ("Code", "Message") if (found := re.search(rf"<{part}>([^<\n]*)</{part}>", text))]
+    if _in_answer("Code", text) == _ARCHIVED:
+        # obstore, as for every 403, reports a lack of privileges
+        stored = _in_answer("AccessTier", text) or _in_answer("StorageClass", text) or "Glacier"
+        return (
+            f"{_ARCHIVED}: the object is archived ({stored}): restore it with S3's RestoreObject, wait until its copy "
+            "is there, and try again"
+        )
+    details = [found for part in ("Code", "Message") if (found := _in_answer(part, text))]
     first_line = text.split("\n", 1)[0].split("<?xml", 1)[0].split("<Error>", 1)[0].rstrip(" :")
     return ": ".join([first_line, *details])
+
+
+def _in_answer(part: str, text: str) -> str | None:
+    found = re.search(rf"<{part}>([^<\n]*)</{part}>", text)
+    return found[1] if found else None

@@ -1,10 +1,12 @@
 """The commit: the manifest comes last, and the next run cleans up after one that was killed."""
 
+import json
 import re
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
+from audit_pipeline.errors import StoreError
 from audit_pipeline.store.objects import Store
 from tests.support.lake import DAY1, DAY3, Lake, event, ids, key
 from tests.support.rules import COPY
@@ -79,3 +81,40 @@ def test_what_a_killed_run_left_does_not_stand_for_another_partition(
     lake.run(DAY3)
     lake.run(DAY1)
     assert ids(lake.rows()) == ["a"]
+
+
+PENDING: Final = "auditlog_pending/2026-05-01.json"
+#: Paths of files that no store can hold, or that cannot be there.
+IMPOSSIBLE: Final = {
+    "a source too long for a disk": f"auditlog_parquet/dt=2026-05-01/source={'a' * 256}/2026-05-01.parquet",
+    "a source with a line break": "auditlog_parquet/dt=2026-05-01/source=a\n/2026-05-01.parquet",
+    "no source": "auditlog_parquet/dt=2026-05-01//2026-05-01.parquet",
+    "no date": "auditlog_parquet/dt=2026-13-45/source=shop/2026-05-01.parquet",
+    "below a file": "auditlog_parquet/dt=2026-05-01/source=shop/2026-05-01.parquet/2026-05-01.parquet",
+}
+
+
+@pytest.mark.parametrize("path", IMPOSSIBLE.values(), ids=IMPOSSIBLE)
+def test_a_path_that_cannot_exist_does_not_keep_the_next_run_from_cleaning_up(lake: Lake, path: str) -> None:
+    lake.write(key(DAY1), event("a") + event("b", source="gone"))
+    lake.run()
+    manifest = lake.manifest()
+    manifest["outputs"][0]["path"] = path
+    (lake.path / "auditlog_manifest/2026-05-01.json").write_text(json.dumps(manifest))
+    pending = lake.path / PENDING
+    pending.parent.mkdir(exist_ok=True)
+    pending.write_text(json.dumps([path, "auditlog_parquet/dt=2026-05-01/source=gone/2026-05-01.parquet"]))
+    lake.write(key(DAY1), event("a"))
+    lake.run()
+    assert list(lake.files()) == ["auditlog_parquet/dt=2026-05-01/source=shop/2026-05-01.parquet"]
+    assert not pending.exists()
+    assert len(lake.manifest()["outputs"]) == 1
+
+
+def test_a_broken_list_of_a_killed_run_is_an_error_that_says_what_to_do(lake: Lake) -> None:
+    pending = lake.path / PENDING
+    pending.parent.mkdir(parents=True)
+    pending.write_text("[")
+    with pytest.raises(StoreError, match=rf"{PENDING}, cannot be read .*: delete it together with the files"):
+        lake.run()
+    assert lake.files() == {}

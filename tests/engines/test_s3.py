@@ -354,6 +354,21 @@ def test_a_storm_that_outlasts_all_retries_is_an_error_of_one_line_and_a_re_run_
     assert not s3_lake.files("auditlog_pending")
 
 
+def test_a_raw_object_in_an_archive_is_named_and_is_to_be_restored(
+    s3_lake: S3Lake, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, s3_lake.server, proxy.endpoint)
+
+    def on_progress(stage: str, _done: int, _total: int) -> None:
+        if stage == "decode":
+            proxy.begin(Rule("GetObject", error=(403, "InvalidObjectState")))
+
+    with proxy.faults(), pytest.raises(StoreError) as error:
+        run_partition(Settings(**s3_lake.settings), DAY1, progress=on_progress)
+    check_is_one_line(error, f"cannot read s3://{BUCKET}/examples/year=2026/month=05/day=0", "archived", "restore it")
+    assert "privileges" not in str(error.value)
+
+
 def test_a_lock_whose_creation_was_done_but_not_answered_is_ones_own(
     s3_lake: S3Lake, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

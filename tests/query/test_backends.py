@@ -26,15 +26,17 @@ from audit_pipeline.query import InvalidQueryError
 from audit_pipeline.query.adhoc import run_sql
 from audit_pipeline.query.sql import COLUMNS
 from audit_pipeline.settings import Settings
+from audit_pipeline.store.manifest import read_manifest
+from audit_pipeline.store.objects import open_store
 from tests.query.test_pages import assert_walks_both_ways, everything
 from tests.servers.athena import AthenaServer, DuckDBEngine, TrinoEngine
 from tests.servers.trino import TrinoServer
 from tests.support import query_rows, shop
 from tests.support.example_queries import CHANGES_OF_AN_ORDER, UPDATES_BY_A_USER
-from tests.support.lake import DAY0, DAY1, Lake, event, key
+from tests.support.lake import DAY0, DAY1, DAY2, Lake, event, key
 from tests.support.lanes import examples
 from tests.support.query_oracle import expected_rows, rows_of
-from tests.support.query_rows import WEEK, queries, written
+from tests.support.query_rows import LIKE_VALUES, WEEK, queries, written
 
 pytestmark = pytest.mark.slow
 
@@ -123,6 +125,30 @@ def test_a_cursor_of_one_backend_is_good_for_another(served: Served, backend: st
         first = near.query(query)
         following = replace(query, cursor=first.next_cursor)
         assert far.query(following).items == near.query(following).items
+
+
+@pytest.fixture(scope="module")
+def served_sources(trino: TrinoServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    texts = [event(source=source, detail={"entity_type": '"Order"'}) for source in LIKE_VALUES]
+    lake = written(Lake(tmp_path_factory.mktemp("sources")), {key(DAY1): "".join(texts)}, [DAY1])
+    with serve(trino, lake, "like_values") as served:
+        yield served
+
+
+@BACKENDS
+def test_sources_that_look_like_other_values_are_found_as_texts(served_sources: Served, backend: str) -> None:
+    settings = served_sources.settings[backend]
+    with served_sources.client(backend) as client:
+        assert sorted(item.source for item in client.iterate(everything())) == sorted(LIKE_VALUES)
+        assert sorted(e.item.source for e in client.history("Order", "1", DAY0, DAY2)) == sorted(LIKE_VALUES)
+        for source in ("null", "NULL", "1", "1e5", "2026-05-01", "true"):
+            assert [item.source for item in client.query(everything(sources=[source])).items] == [source]
+    named = ", ".join(f"'{source}'" for source in LIKE_VALUES)
+    found = run_sql(settings, f"SELECT source, count(*) FROM auditlog WHERE source IN ({named}) GROUP BY source").table
+    assert dict(zip(*(column.to_pylist() for column in found.columns), strict=True)) == dict.fromkeys(LIKE_VALUES, 1)
+    manifest = read_manifest(open_store(settings.lake_url), DAY1)
+    assert manifest
+    assert open_table(settings).look_up(manifest).rows_owned == len(LIKE_VALUES)
 
 
 HOSTILE: Final = (

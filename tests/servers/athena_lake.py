@@ -24,8 +24,10 @@ def engine_over(settings: QuerySettings, locations: Mapping[str, str]) -> DuckDB
             keys = PARTITIONS[name]
             pattern = location + "".join(f"{key}=*/" for key in keys) + "*.parquet"
             types = ", ".join(f"{key}: VARCHAR" for key in keys)
+            # not DuckDB's own column, which is NULL for a folder source=null
+            values = ", ".join(f"regexp_extract(filename, '/{key}=([^/]+)/', 1) AS {key}" for key in keys)
             connection.execute(
-                f"""CREATE VIEW {name} AS SELECT * EXCLUDE (filename), filename AS "$path"
+                f"""CREATE VIEW {name} AS SELECT * REPLACE ({values}) RENAME (filename AS "$path")
                 FROM read_parquet('{pattern}', hive_partitioning = true, hive_types = {{{types}}}, filename = true)"""
             )
         return connection

@@ -9,7 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import obstore
 import pytest
+from obstore.exceptions import GenericError
+from obstore.store import S3Store
 
 from audit_pipeline.errors import RawChangedError, SettingsError, StoreError
 from audit_pipeline.store import objects
@@ -250,6 +253,53 @@ def test_deleting_what_is_not_there_is_no_error(store: Store) -> None:
     store.put("a", b"1")
     store.delete(["b", "a", "a", "c/d"])
     assert store.list() == []
+
+
+IMPOSSIBLE_KEYS = {
+    "a folder's name too long for a disk": f"source={'a' * 256}/file",
+    "a file's name too long for a disk": "b" * 256,
+    "a path too long for a disk": "/".join(["folder"] * 700),
+    "below a file": "file/below",
+    "a NUL": "a\0b",
+    "a line break": "a\nb",
+    "an empty segment": "a//b",
+    "the parent": "../file",
+    "half-written": "a#1",
+}
+
+
+@pytest.mark.parametrize("impossible", IMPOSSIBLE_KEYS.values(), ids=IMPOSSIBLE_KEYS)
+def test_deleting_what_cannot_exist_is_no_error(impossible: str, store: Store) -> None:
+    for name in ("file", "a/b", "c"):
+        store.put(name, b"")
+    store.delete([impossible, "c"])
+    assert keys(store) == ["a/b", "file"]
+
+
+def test_a_key_too_long_for_s3_is_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """S3 answers a key of over 1,024 bytes with KeyTooLongError, also where it is asked to delete it."""
+    answer = "Client error with status 400 Bad Request: <Error><Code>{}</Code><Message>no</Message></Error>"
+    store = Store(url="s3://bucket", _inner=S3Store("bucket", region="eu-west-1"), root=None)
+
+    def refuse(code: str) -> Callable[..., None]:
+        def delete(*_: object) -> None:
+            raise GenericError(answer.format(code))
+
+        return delete
+
+    monkeypatch.setattr(obstore, "delete", refuse("KeyTooLongError"))
+    store.delete(["a" * 1025])
+    monkeypatch.setattr(obstore, "delete", refuse("AccessDenied"))
+    with pytest.raises(StoreError, match="AccessDenied: no"):
+        store.delete(["a"])
+
+
+def test_what_exists_and_cannot_be_deleted_is_an_error(store: Store) -> None:
+    assert store.root is not None
+    (store.root / "a#1").touch()
+    with pytest.raises(StoreError) as error:
+        store.delete(["a#1"])
+    check_is_one_line(error, f"cannot delete {store.url}/a#1")
 
 
 def test_what_may_be_missing_is_none(store: Store) -> None:

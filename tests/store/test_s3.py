@@ -48,6 +48,31 @@ def test_an_error_has_its_first_line_and_the_code_and_message_of_s3() -> None:
     assert in_one_line(error) == "Generic S3 error: Client error with status 403 Forbidden: AccessDenied: not for you"
 
 
+@pytest.mark.parametrize(
+    ("members", "stored"),
+    [
+        ("<StorageClass>GLACIER</StorageClass>", "GLACIER"),
+        ("<StorageClass>DEEP_ARCHIVE</StorageClass>", "DEEP_ARCHIVE"),
+        (
+            "<StorageClass>INTELLIGENT_TIERING</StorageClass><AccessTier>DEEP_ARCHIVE_ACCESS</AccessTier>",
+            "DEEP_ARCHIVE_ACCESS",
+        ),
+        ("", "Glacier"),
+    ],
+)
+def test_an_archived_object_is_to_be_restored(members: str, stored: str) -> None:
+    message = "The operation is not valid for the object's storage class"
+    error = OSError(
+        "The operation lacked the necessary privileges to complete for path a: Error performing GET https://x/a: "
+        'Server returned non-2xx status code: 403 Forbidden: <?xml version="1.0" encoding="UTF-8"?>\n'
+        f"<Error><Code>InvalidObjectState</Code><Message>{message}</Message>{members}</Error>\n\nDebug source:\n..."
+    )
+    assert in_one_line(error) == (
+        f"InvalidObjectState: the object is archived ({stored}): restore it with S3's RestoreObject, wait until its "
+        "copy is there, and try again"
+    )
+
+
 def test_an_error_without_an_answer_is_its_first_line() -> None:
     assert in_one_line(OSError("no route to host\n\nDebug source:\n...")) == "no route to host"
 

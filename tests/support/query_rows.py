@@ -32,6 +32,12 @@ DAYS: Final = (DAY1, DAY2, DAY3, DAY4)
 #: A range of the most days, around them.
 WEEK: Final = {"from_date": DAY0, "to_date": DAY0 + timedelta(days=7)}
 
+#: Sources that a reader of Hive folders may take for no value, a number, a date or a truth value.
+LIKE_VALUES: Final = (
+    *("null", "NULL", "Null", "nil", "None", "none", "NaN", "Infinity", "undefined", "default", "N"),
+    *("1", "0", "007", "1.5", "12.30", "1e5", "0x1F", "1_000", "10000000000000000000000"),
+    *("2026-05-01", "2026-05-01T00", "true", "False", "X__HIVE_DEFAULT_PARTITION__"),
+)
 #: Only bytes and code points sort these alike: a locale does not, nor does UTF-16 (U+FFFD after U+1F600), nor an order
 #: that stops at a NUL, ignores trailing space or truncates long texts.
 IDS: Final = (
@@ -41,7 +47,7 @@ IDS: Final = (
     *("'", "''", "e'", '"', "\\", "\\\\", "\\'", "?", "$1", "{}", "--", ";", "NULL", "null", "True"),
     *("x" * 1500, "x" * 1499 + "y", "x" * 1499 + "\U0001f600", "'" * 1500, "\U0001f600" * 750),
 )
-SOURCES: Final = ("shop", "shop.orders", "Shop", "shop-2", "a", "Z.9_", "0" * 200)
+SOURCES: Final = ("shop", "shop.orders", "Shop", "shop-2", "a", "Z.9_", "0" * 200, "null", "NULL", "1", "2026-05-01")
 #: Most events happen in one moment; the rest close to it, or where a day ends.
 CLOCKS: Final = ("10:00:00", "10:00:00", "10:00:00", "10:00:00.001", "00:00:00", "23:59:59.999", "10:00:00.1")
 

@@ -479,8 +479,10 @@ def test_without_its_package_the_error_says_what_to_install(
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else find_spec(name))
     settings = Settings(_env_file=None, raw_url="raw", lake_url="lake", start_date=DAY1, engine="spark")
-    needs = missing.replace("_", "-")
-    with pytest.raises(SettingsError, match=rf"^AUDIT_ENGINE=spark needs {needs}.*: pip install 'audit-pipeline\["):
+    needs = (
+        rf"^AUDIT_ENGINE=spark needs the extra 'spark' \({missing} is not installed\): pip install 'audit-pipeline\["
+    )
+    with pytest.raises(SettingsError, match=needs):
         open_it(settings)
 
 
