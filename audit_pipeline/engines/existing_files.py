@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from audit_pipeline.contract.columns import ROW_SCHEMA
 from audit_pipeline.engines.spill import TablePartition
 from audit_pipeline.epoch import day_of
 from audit_pipeline.store.layout import dt_prefix, file_owner, quarantine_path
@@ -84,15 +83,16 @@ class ExistingRun:
         rows = rows.filter(pc.is_in(rows["Id"], value_set=self._ids))
         day, source = self._file.table_partition
         ids = rows["Id"].to_pylist()
-        columns = sum(name in rows.column_names for name in ROW_SCHEMA.names)
-        lacking = {f.name: pa.nulls(len(rows), f.type) for f in ROW_SCHEMA if f.name not in rows.column_names}
-        added = lacking | {
+        columns = rows.num_columns
+        added = {
             "dt": pa.array([day] * len(rows), pa.int32()),
             "source": pa.array([source] * len(rows), pa.string()),
             "sequence": pa.array([existing_sequence(event_id, columns) for event_id in ids], pa.uint64()),
             "bad": pa.array([self._digests.get(event_id) for event_id in ids], pa.binary()),
         }
-        arrays = [added[name] if name in added else rows[name] for name in DECODED_SCHEMA.names]
+        given = added | dict(zip(rows.column_names, rows.columns, strict=True))
+        # an older file lacks the last columns of the table
+        arrays = [given[f.name] if f.name in given else pa.nulls(len(rows), f.type) for f in DECODED_SCHEMA]
         return pa.table(arrays, schema=DECODED_SCHEMA)
 
 
