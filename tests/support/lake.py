@@ -136,6 +136,8 @@ def counts_of(manifest: Record) -> Record:
         "quarantined_records": manifest["quarantined_records"],
         "objects": manifest["objects"]["read"],
         "unreadable": manifest["objects"]["unreadable"],
+        "skipped": manifest["objects"]["skipped"],
+        "strays": manifest["objects"]["strays"],
         "text_bytes_read": manifest["text_bytes"]["read"],
         "text_bytes_quarantined": manifest["text_bytes"]["quarantined"],
         "unreadable_bytes": manifest["unreadable_bytes"],
