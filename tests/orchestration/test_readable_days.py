@@ -86,7 +86,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         for name, value in environment.items():
             patch.setenv(name, value)
         with deployment.instance() as instance:
-            instance.run(*DAYS)
+            instance.run(*DAYS, checks=CHECKS)
             yield Site(instance, deployment, Commands(environment))
 
 
