@@ -40,18 +40,17 @@ def table_files(lake: Store, days: Iterable[date], sources: Collection[str] | No
     """Every published data file of these days, ordered by day and key; of these ``sources`` alone where given."""
     with ThreadPoolExecutor(_CONCURRENCY, thread_name_prefix="list") as pool:
         listings = pool.map(lambda day: lake.list(dt_prefix(day).rstrip("/")), days)
-        listed = [info for infos in listings for info in infos]
+        sizes = {info.key: info.size for infos in listings for info in infos}
     return [
-        TableFile(info.key, date.fromisoformat(found[1]), found[2], info.size)
-        for info in published(lake, listed)
-        if (found := _PATH.fullmatch(info.key)) and (sources is None or found[2] in sources)
+        TableFile(key, date.fromisoformat(found[1]), found[2], sizes[key])
+        for key in published(lake, sizes)
+        if (found := _PATH.fullmatch(key)) and (sources is None or found[2] in sources)
     ]
 
 
 def published_files(lake: Store) -> PublishedFiles:
     """The keys of every published file of the lake, in order."""
-    listed = [info for prefix in (TABLE_PREFIX, QUARANTINE_PREFIX) for info in lake.list(prefix)]
-    keys = [info.key for info in published(lake, listed)]
+    keys = published(lake, [*lake.keys(TABLE_PREFIX), *lake.keys(QUARANTINE_PREFIX)])
     return PublishedFiles(
         [key for key in keys if _PATH.fullmatch(key)], [key for key in keys if key.startswith(f"{QUARANTINE_PREFIX}/")]
     )

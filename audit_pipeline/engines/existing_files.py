@@ -48,13 +48,12 @@ def list_existing_files(lake: Store, partition: date, days: Iterable[int]) -> li
     """The published data files of partitions other than this one under these dates (days since 1970)."""
     found = []
     for day in sorted(days):
-        listed = lake.list(dt_prefix(day_of(day)).rstrip("/"))
-        others = [info for info in listed if file_owner(info.key) not in (None, partition)]
-        for info in published(lake, others):
-            source = info.key.rsplit("/", 2)[-2].removeprefix("source=")
-            owner = file_owner(info.key)
+        listed = {info.key: info for info in lake.list(dt_prefix(day_of(day)).rstrip("/"))}
+        for key in published(lake, [key for key in listed if file_owner(key) != partition]):
+            owner = file_owner(key)
             assert owner is not None
-            found.append(ExistingFile((day, source), owner, info))
+            source = key.rsplit("/", 2)[-2].removeprefix("source=")
+            found.append(ExistingFile((day, source), owner, listed[key]))
     return found
 
 

@@ -18,7 +18,7 @@ from obstore.store import LocalStore, S3Store
 
 from audit_pipeline.store.s3 import list_keys
 
-__all__ = ["Listing", "ObjectInfo", "list_bucket", "list_folder", "shown_key"]
+__all__ = ["Listing", "ObjectInfo", "files_under", "list_bucket", "list_folder", "shown_key"]
 
 #: Names that obstore reserves in a folder for half-written files, and does not list.
 _HALF_WRITTEN: Final = re.compile(r"#\d+$")
@@ -51,12 +51,12 @@ class Listing:
 def list_folder(inner: LocalStore | S3Store, root: Path, prefix: str) -> Listing:
     """The files under a folder. ``FileNotFoundError`` where it does not exist."""
     try:
-        return Listing.of(_quick(inner, prefix), filter(_HALF_WRITTEN.search, _files(root, prefix)))
+        return Listing.of(_quick(inner, prefix), filter(_HALF_WRITTEN.search, files_under(root, prefix)))
     except InvalidPathError:
         pass
     objects: list[ObjectInfo] = []
     odd_keys: list[str] = []
-    for key in _files(root, prefix):
+    for key in files_under(root, prefix):
         if _HALF_WRITTEN.search(key) or not _is_addressable(key):
             odd_keys.append(key)
             continue
@@ -98,11 +98,12 @@ def _quick(inner: LocalStore | S3Store, prefix: str) -> Iterator[ObjectInfo]:
             yield ObjectInfo(str(meta["path"]), meta["size"], meta["e_tag"], meta["last_modified"])
 
 
-def _files(root: Path, prefix: str) -> Iterator[str]:
+def files_under(root: Path, prefix: str) -> Iterator[str]:
+    """The keys of all files under a folder, whatever their names, in any order."""
     # not Path.rglob, which takes as long as obstore's listing
     for folder, _, names in os.walk(root / prefix):
-        base = Path(folder).relative_to(root).as_posix()
-        yield from (name if base == "." else f"{base}/{name}" for name in names)
+        base = folder[len(str(root)) :].replace(os.sep, "/").strip("/")
+        yield from (f"{base}/{name}" if base else name for name in names)
 
 
 def _is_addressable(key: str) -> bool:

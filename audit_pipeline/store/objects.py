@@ -24,7 +24,7 @@ from obstore.exceptions import (
 from obstore.store import LocalStore, S3Store
 
 from audit_pipeline.errors import RawChangedError, SettingsError, StoreError
-from audit_pipeline.store.listing import Listing, ObjectInfo, list_bucket, list_folder
+from audit_pipeline.store.listing import Listing, ObjectInfo, files_under, list_bucket, list_folder
 from audit_pipeline.store.s3 import in_one_line, open_s3
 
 __all__ = ["Listing", "ObjectInfo", "Store", "open_store"]
@@ -67,6 +67,12 @@ class Store:
             return Listing.of([])
         except BaseError as error:
             raise self._failure("list", prefix, error) from error
+
+    def keys(self, prefix: str) -> Sequence[str]:
+        """The keys under ``prefix``, in order: in a folder ten times faster than with their sizes and times."""
+        if self.root is not None:
+            return sorted(files_under(self.root, prefix))
+        return [info.key for info in self.list(prefix)]
 
     def level(self, prefix: str) -> tuple[Sequence[str], Sequence[str]]:
         """The names of the folders directly under ``prefix``, and the keys of the objects there."""

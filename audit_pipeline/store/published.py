@@ -13,7 +13,7 @@ import msgspec
 
 from audit_pipeline.errors import RawChangedError
 from audit_pipeline.store.layout import MANIFEST_PREFIX, file_owner, is_hidden, manifest_owner, manifest_path
-from audit_pipeline.store.objects import ObjectInfo, Store
+from audit_pipeline.store.objects import Store
 
 __all__ = ["manifest_tags", "named_by", "published"]
 
@@ -44,12 +44,12 @@ class _Names(msgspec.Struct):
 _paths: Final[dict[tuple[str, str], frozenset[str] | None]] = {}
 
 
-def published(lake: Store, files: Iterable[ObjectInfo]) -> list[ObjectInfo]:
-    """Those of these files that are published, in the same order.
+def published(lake: Store, keys: Iterable[str]) -> list[str]:
+    """Those of these keys whose files are published, in the same order.
 
     The files of a partition whose manifest cannot be read are left out, with a warning that names it.
     """
-    owned = [(file, owner) for file in files if not is_hidden(file.key) and (owner := file_owner(file.key))]
+    owned = [(key, owner) for key in keys if not is_hidden(key) and (owner := file_owner(key))]
     named = named_by(lake, {owner for _, owner in owned})
     for owner, paths in sorted(named.items()):
         if paths is None:
@@ -57,7 +57,7 @@ def published(lake: Store, files: Iterable[ObjectInfo]) -> list[ObjectInfo]:
                 "the files of partition %s are left out: its manifest %s cannot be read",
                 *(owner, lake.url_of(manifest_path(owner))),
             )
-    return [file for file, owner in owned if file.key in (named[owner] or ())]
+    return [key for key, owner in owned if key in (named[owner] or ())]
 
 
 def named_by(lake: Store, partitions: Collection[date]) -> dict[date, frozenset[str] | None]:
