@@ -10,11 +10,9 @@ from typing import Final
 
 import dagster as dg
 
-import audit_pipeline
-
 __all__ = ["library_log"]
 
-_LOGGER: Final = logging.getLogger(audit_pipeline.__name__)
+_LOGGER: Final = logging.getLogger("audit_pipeline")
 
 
 @contextmanager
