@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from audit_pipeline.store.layout import QUARANTINE_PREFIX, TABLE_PREFIX, dt_prefix
+from audit_pipeline.store.layout import QUARANTINE_PREFIX, TABLE_PREFIX, dt_prefix, is_hidden
 from audit_pipeline.store.objects import Store
 from audit_pipeline.store.published import published
 
-__all__ = ["PublishedFiles", "TableFile", "published_files", "table_files"]
+__all__ = ["PublishedFiles", "TableFile", "listed_sources", "published_files", "table_files"]
 
 _PATH: Final = re.compile(rf"{TABLE_PREFIX}/dt=([^/]+)/source=([^/]+)/[^/]+\.parquet")
 #: Concurrent listings; a week has seven.
@@ -26,6 +26,14 @@ class TableFile:
     dt: date
     source: str
     size: int
+
+
+def listed_sources(lake: Store, days: Iterable[date]) -> set[str]:
+    """The sources with a file in the folders of these days, which engines read that know no manifests."""
+    with ThreadPoolExecutor(_CONCURRENCY, thread_name_prefix="list") as pool:
+        listings = pool.map(lambda day: lake.list(dt_prefix(day).rstrip("/")), days)
+        keys = [info.key for infos in listings for info in infos]
+    return {found[2] for key in keys if not is_hidden(key) and (found := _PATH.fullmatch(key))}
 
 
 @dataclass(frozen=True, slots=True)
