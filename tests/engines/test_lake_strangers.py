@@ -18,6 +18,8 @@ import pytest
 
 from audit_pipeline import AuditLogClient, AuditLogQuery
 from audit_pipeline.catalog import open_table
+from audit_pipeline.errors import QueryError
+from audit_pipeline.orchestration.names import TABLE, UNNAMED_FILES
 from audit_pipeline.query.adhoc import run_sql
 from audit_pipeline.settings import QuerySettings, Settings
 from audit_pipeline.store.manifest import read_manifest
@@ -327,6 +329,11 @@ def test_no_check_names_a_hidden_one(site: Site, path: str) -> None:
     assert not any(word.endswith(path) for word in words)
 
 
+def test_a_file_of_no_partition_holds_no_day_back(site: Site) -> None:
+    assert site.instance.statuses(TABLE, site.days)[str(DAY1)] == "MATERIALIZED"
+    assert not site.instance.failed_checks(str(DAY1))[UNNAMED_FILES].passed
+
+
 def test_when_they_are_taken_away_the_checks_pass_again(site: Site) -> None:
     for path, _ in [*UNNAMED, *ELSEWHERE]:
         (site.deployment.lake / path).unlink()
@@ -456,6 +463,38 @@ def test_a_file_of_one_day_that_cannot_be_read_keeps_nobody_from_the_other_days(
     assert len(shown.splitlines()) == 1
     lake.run(DAY1)
     lake.run(DAY3)
+
+
+def test_the_command_quarantine_fails_and_names_what_it_could_not_show(lake: Lake) -> None:
+    put(lake, QUARANTINE_2, b"junk")
+    put(lake, f"{MANIFEST}/{DAY3}.json", b"{")
+    result = cli(lake)("quarantine", "--from", str(DAY1), "--to", str(DAY3), "--json")
+    assert [json.loads(line)["partition"] for line in result.stdout.splitlines()] == [str(DAY1)]
+    assert result.exit_code == 1
+    assert f"{DAY2}.parquet" in result.stderr
+    assert f"{DAY3}.json" in result.stderr
+
+
+def test_where_no_file_of_the_quarantine_can_be_read_the_table_is_still_queried(lake: Lake) -> None:
+    for day in (DAY1, DAY2):
+        put(lake, f"{QUARANTINE}/dt={day}/{day}.parquet", b"junk")
+    assert by_sql(lake) == IDS
+    with pytest.raises(QueryError, match="no file can be read"):
+        by_sql_of_the_quarantine(lake)
+
+
+def test_a_damaged_file_of_an_earlier_date_keeps_sql_from_no_other_date(lake: Lake) -> None:
+    put(lake, f"{PARQUET}/dt={DAY1}/source=shop/{DAY1}.parquet", b"junk")
+    assert by_sql(lake, f"WHERE dt = '{DAY2}'") == IDS[2:]
+
+
+def test_a_late_copy_in_a_damaged_file_of_another_partition_does_not_stop_the_run(lake: Lake) -> None:
+    lake.write(key(DAY3), event("late", time=f"{DAY1}T12:00:00Z"))
+    lake.run(DAY3)
+    put(lake, f"{PARQUET}/dt={DAY1}/source=shop/{DAY3}.parquet", b"junk")
+    assert lake.run(DAY1).rows == 2
+    lake.run(DAY3)
+    assert "late" in by_client(lake)
 
 
 @pytest.mark.parametrize("how", DAMAGED)

@@ -222,6 +222,16 @@ def test_strays_alone_do_not_make_a_day_fail_or_hide_its_other_objects(lake: Lak
     assert ids(lake.rows()) == ["good"]
 
 
+def test_a_day_that_ran_before_tools_names_were_skipped_runs_again(lake: Lake) -> None:
+    """Its manifest has such a name among its inputs: it has not vanished."""
+    delivered(lake, f"{HOUR_FOLDER}/b", f"{HOUR_FOLDER}/_SUCCESS").run()
+    path = lake.path / f"auditlog_manifest/{DAY1}.json"
+    path.write_text(path.read_text().replace("hour=10/b", "hour=10/_SUCCESS"))
+    (lake.raw / HOUR_FOLDER / "b").unlink()
+    lake.run()
+    assert ids(lake.rows()) == ["good"]
+
+
 # === What Dagster and status say ====================================================================================
 
 
@@ -336,6 +346,22 @@ def test_strays_and_skipped_names_are_in_dagsters_own_event_log(site: Site) -> N
     for name, _ in FIRST_STRAY.values():
         assert name in said_in_the_log
     assert "year=2026/month=05/day=05/hour=07/_SUCCESS" in said_in_the_log
+
+
+def test_they_are_there_once_where_dagster_captures_the_log_itself(tmp_path: Path) -> None:
+    deployment = Deployment(tmp_path / "it").create(with_examples=False)
+    deployment.write("2026/05/01/00/a.gz", event("a"))
+    with (deployment.home / "dagster.yaml").open("a") as settings:
+        settings.write("python_logs:\n  managed_python_loggers: [audit_pipeline]\n")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in deployment.environment().items():
+            patch.setenv(name, value)
+        with deployment.instance() as instance:
+            run = instance.run(FIVE[0], checks=())
+            logged = [
+                entry.user_message for entry in instance.dagster.all_logs(run.run_id) if not entry.is_dagster_event
+            ]
+    assert sum("2026/05/01/00/a.gz" in message for message in logged) == 1
 
 
 def test_each_check_still_has_an_answer_for_each_day(site: Site) -> None:
