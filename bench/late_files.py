@@ -16,9 +16,9 @@ from typing import Annotated, Any, Final
 import typer
 
 from audit_pipeline.engines.late_files import LateFiles
-from audit_pipeline.engines.plan import list_inputs
 from audit_pipeline.store.manifest import InputObject, write_manifest
 from audit_pipeline.store.objects import open_store
+from audit_pipeline.store.raw import list_inputs
 from bench.manifests import made_manifest
 from bench.measure import measure
 from bench.report import print_records

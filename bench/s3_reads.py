@@ -16,9 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
 
-from audit_pipeline.engines.plan import InputSplit, list_inputs, split_inputs
+from audit_pipeline.engines.plan import InputSplit, split_inputs
 from audit_pipeline.engines.spark.session import start_session
 from audit_pipeline.store.objects import open_store
+from audit_pipeline.store.raw import list_inputs
 from audit_pipeline.store.s3 import s3_endpoint
 from bench.cases import DAY
 

@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 import duckdb
 import pyarrow as pa
 
-from audit_pipeline.catalog.files import table_files
+from audit_pipeline.catalog.files import published_files, table_files
 from audit_pipeline.catalog.table import DayInTable
 from audit_pipeline.contract.columns import PARTITION_COLUMNS, QUARANTINE_SCHEMA, ROW_SCHEMA
 from audit_pipeline.errors import SettingsError, StoreError
 from audit_pipeline.settings import QuerySettings
-from audit_pipeline.store.layout import QUARANTINE_PREFIX, TABLE_PREFIX
+from audit_pipeline.store.layout import TABLE_PREFIX
 from audit_pipeline.store.manifest import Manifest
 from audit_pipeline.store.objects import Store, open_store
 from audit_pipeline.store.s3 import s3_endpoint
@@ -37,7 +37,7 @@ _SQL_TYPES: Final = {
 
 
 def connect(settings: QuerySettings) -> duckdb.DuckDBPyConnection:
-    """A connection with views of the table and of its quarantine over the current files of the lake.
+    """A connection with views of the table and of its quarantine over the files that are published now.
 
     They have the names that they have in Athena, ``audit_logs_db.auditlog`` or just ``auditlog``. Over a lake without
     files they are empty, with the same columns.
@@ -47,11 +47,12 @@ def connect(settings: QuerySettings) -> duckdb.DuckDBPyConnection:
     schema = _quoted_name(settings.database)
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
     connection.execute(f"USE {schema}")
-    rows = _Files(lake, [f"{TABLE_PREFIX}/dt=*/source=*/*.parquet"], ROW_SCHEMA, PARTITION_COLUMNS)
-    quarantine = _Files(lake, [f"{QUARANTINE_PREFIX}/dt=*/*.parquet"], QUARANTINE_SCHEMA, PARTITION_COLUMNS[:1])
+    files = published_files(lake)
+    rows = _Files(lake, files.rows, ROW_SCHEMA, PARTITION_COLUMNS)
+    quarantine = _Files(lake, files.quarantine, QUARANTINE_SCHEMA, PARTITION_COLUMNS[:1])
     for name, view_files in ((settings.table, rows), (f"{settings.table}_quarantine", quarantine)):
         try:
-            view_files.create_view_or_empty(connection, name)
+            view_files.create_view_of_many(connection, name)
         except duckdb.Error as error:
             raise _store_error("the lake", error) from error
     return connection
@@ -62,8 +63,7 @@ def create_view(connection: duckdb.DuckDBPyConnection, name: str, lake: Store, k
 
     Raises ``duckdb.IOException`` where one of the files is gone.
     """
-    files = _Files(lake, [_escaped_glob(key) for key in keys], ROW_SCHEMA, PARTITION_COLUMNS)
-    files.create_view(connection, name, is_temporary=True)
+    _Files(lake, keys, ROW_SCHEMA, PARTITION_COLUMNS).create_view(connection, name, is_temporary=True)
 
 
 class DuckDBTable:
@@ -83,8 +83,7 @@ class DuckDBTable:
     def look_up(self, manifest: Manifest) -> DayInTable:
         lake = open_store(self._settings.lake_url, create=True)
         dates = sorted({manifest.partition} | {output.dt for output in manifest.outputs})
-        patterns = [_escaped_glob(file.key) for file in table_files(lake, dates)]
-        files = _Files(lake, patterns, ROW_SCHEMA, PARTITION_COLUMNS)
+        files = _Files(lake, [file.key for file in table_files(lake, dates)], ROW_SCHEMA, PARTITION_COLUMNS)
         with open_connection(self._settings, lake) as connection:
             try:
                 files.create_view(connection, _LOOKUP_VIEW, with_filename=True)
@@ -112,23 +111,26 @@ def _look_up(connection: duckdb.DuckDBPyConnection, partition: date) -> DayInTab
 
 
 class _Files:
-    """Parquet files of one schema under glob patterns of the lake."""
+    """Parquet files of one schema in the lake."""
 
-    def __init__(self, lake: Store, patterns: Sequence[str], schema: pa.Schema, partition_columns: Sequence[str]):
-        base = _escaped_glob(str(lake.root)) if lake.root is not None else _escaped_glob(lake.url)
+    def __init__(self, lake: Store, keys: Sequence[str], schema: pa.Schema, partition_columns: Sequence[str]):
         self._lake = lake
-        self._patterns = [f"{base}/{pattern}" for pattern in patterns]
+        self._keys = keys
         self._schema = schema
         self._partition_columns = partition_columns
 
-    def create_view_or_empty(self, connection: duckdb.DuckDBPyConnection, name: str) -> None:
-        """A view of the files, or an empty one where the patterns match none."""
-        try:
-            self.create_view(connection, name)
-        except duckdb.IOException as error:
-            if "No files found that match" not in str(error):
-                raise
-            _Files(self._lake, [], self._schema, self._partition_columns).create_view(connection, name)
+    def create_view_of_many(self, connection: duckdb.DuckDBPyConnection, name: str) -> None:
+        """A view of any number of files, for this connection and not its cursors.
+
+        Their paths are in a variable: as text of the view, each query would parse them again.
+        """
+        variable = f"{name}_files"
+        connection.execute(f"SET VARIABLE {_quoted_name(variable)} = $paths", {"paths": self._paths(self._keys)})
+        self._create(connection, name, f"getvariable({_quoted_text(variable)})")
+
+    def _paths(self, keys: Iterable[str]) -> list[str]:
+        base = str(self._lake.root) if self._lake.root is not None else self._lake.url
+        return [_escaped_glob(f"{base}/{key}") for key in keys]
 
     def create_view(
         self,
@@ -138,18 +140,40 @@ class _Files:
         with_filename: bool = False,
         is_temporary: bool = False,
     ) -> None:
+        paths = ", ".join(map(_quoted_text, self._paths(self._keys)))
+        self._create(connection, name, f"[{paths}]", with_filename=with_filename, is_temporary=is_temporary)
+
+    def _create(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        name: str,
+        paths: str,
+        *,
+        with_filename: bool = False,
+        is_temporary: bool = False,
+    ) -> None:
+        """The view of the files at ``paths``, a list in SQL; an empty one where there is no file."""
         extra = ["filename"] if with_filename else []
         create = f"CREATE {'TEMP ' if is_temporary else ''}VIEW {_quoted_name(name)} AS"
-        if not self._patterns:
+        if not self._keys:
             connection.execute(f"{create} {self._empty_select(extra)}")
             return
         columns = ", ".join([*map(_quoted_name, self._schema.names), *self._partition_values(), *extra])
-        connection.execute(f"{create} SELECT {columns} FROM {self._scan()}")
+        # a column that an older file lacks is NULL; by name, so that no file has to be opened to know
+        fields = ", ".join(
+            f"{_quoted_text(field.name)}: "
+            f"{{name: {_quoted_text(field.name)}, type: '{_SQL_TYPES[field.type]}', default_value: NULL}}"
+            for field in self._schema
+        )
+        connection.execute(
+            f"{create} SELECT {columns} FROM read_parquet({paths}, schema = MAP {{{fields}}}, filename = true)"
+        )
 
     def _partition_values(self) -> list[str]:
         """The partition columns as text. DuckDB evaluates conditions on them before it opens a file.
 
-        ``hive_partitioning`` would take the first such folder of the path, and cannot be combined with a schema.
+        ``hive_partitioning`` cannot be combined with a schema, would take the first such folder of the path, and makes
+        a folder ``source=null``, in any case, a NULL (duckdb/duckdb#24309).
         """
         folders = "".join(f"/{column}=([^/]*)" for column in self._partition_columns)
         return [
@@ -157,22 +181,11 @@ class _Files:
             for number, column in enumerate(self._partition_columns, 1)
         ]
 
-    def _scan(self) -> str:
-        paths = ", ".join(_quoted_text(pattern) for pattern in self._patterns)
-        # a column that an older file lacks is NULL; by name, so that no other file has to be opened to know
-        fields = ", ".join(
-            f"{_quoted_text(field.name)}: "
-            f"{{name: {_quoted_text(field.name)}, type: '{_SQL_TYPES[field.type]}', default_value: NULL}}"
-            for field in self._schema
-        )
-        return f"read_parquet([{paths}], schema = MAP {{{fields}}}, filename = true)"
-
     def _empty_select(self, extra: Iterable[str]) -> str:
         typed = [(field.name, _SQL_TYPES[field.type]) for field in self._schema]
         typed += [(column, "VARCHAR") for column in [*self._partition_columns, *extra]]
-        return (
-            "SELECT " + ", ".join(f"NULL::{kind} AS {_quoted_name(column)}" for column, kind in typed) + " WHERE false"
-        )
+        values = ", ".join(f"NULL::{kind} AS {_quoted_name(column)}" for column, kind in typed)
+        return f"SELECT {values} WHERE false"
 
 
 def open_connection(settings: QuerySettings, lake: Store) -> duckdb.DuckDBPyConnection:

@@ -1,6 +1,6 @@
 """The status of days: manifest, results of checks, and whether raw has changed since the run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -11,13 +11,13 @@ import msgspec
 
 from audit_pipeline.cost.day import cost_of_day
 from audit_pipeline.cost.prices import Prices, load_prices
-from audit_pipeline.engines.plan import list_inputs
-from audit_pipeline.errors import SettingsError
+from audit_pipeline.errors import AuditPipelineError, SettingsError
 from audit_pipeline.settings import Settings
 from audit_pipeline.store.changes import RawChanges
-from audit_pipeline.store.layout import MANIFEST_PREFIX
 from audit_pipeline.store.manifest import Manifest, read_manifest
 from audit_pipeline.store.objects import Store, open_store
+from audit_pipeline.store.published import manifest_tags
+from audit_pipeline.store.raw import NAMED_STRAYS, take_inventory
 
 if TYPE_CHECKING:
     from audit_pipeline.orchestration.launch import CheckResult
@@ -33,12 +33,15 @@ _CONCURRENCY: Final = 8
 class DayStatus:
     """One partition. ``manifest`` is None if it has not run, a check's result if it was not evaluated.
 
-    ``prices`` are those that its cost is computed with.
+    ``strays`` are the keys of objects that are where no partition reads now. ``error`` is why its manifest or its raw
+    objects could not be read. ``prices`` are those that its cost is computed with.
     """
 
     partition: date
     manifest: Manifest | None
     raw: RawChanges
+    strays: Sequence[str]
+    error: str | None
     checks: Mapping[str, "CheckResult | None"]
     prices: Prices
 
@@ -60,6 +63,8 @@ class DayStatus:
                 "changed": len(self.raw.changed),
                 "vanished": len(self.raw.vanished),
             },
+            "strays": list(self.strays[:NAMED_STRAYS]),
+            "error": self.error,
             "run_id": m and m.run_id,
             "finished_at": m and m.finished_at.isoformat(),
         }
@@ -97,19 +102,36 @@ def survey(settings: Settings, days: list[date]) -> list[DayStatus]:
     checks = check_results(days[0], days[-1])
     prices = load_prices()
 
+    raw_errors: list[AuditPipelineError] = []
+
     def look(day: date) -> DayStatus:
-        manifest = read_manifest(lake, day)
-        grace = manifest.grace_hours if manifest else settings.grace_hours
-        changes = RawChanges.between(manifest.inputs if manifest else (), list_inputs(raw, day, grace))
-        return DayStatus(day, manifest, changes, checks.get(day, {}), prices)
+        manifest, problems = None, []
+        try:
+            manifest = read_manifest(lake, day)
+        except AuditPipelineError as error:  # of one day, which must not hide the others
+            problems.append(str(error))
+        changes = RawChanges()
+        strays: Sequence[str] = ()
+        try:
+            inventory = take_inventory(raw, day, manifest.grace_hours if manifest else settings.grace_hours)
+        except AuditPipelineError as error:
+            raw_errors.append(error)
+            problems.append(str(error))
+        else:
+            changes = RawChanges.between(manifest.inputs if manifest else (), inventory.inputs)
+            strays = inventory.strays
+        return DayStatus(day, manifest, changes, strays, "; ".join(problems) or None, checks.get(day, {}), prices)
 
     with ThreadPoolExecutor(_CONCURRENCY) as pool:
-        return list(pool.map(look, days))
+        found = list(pool.map(look, days))
+    if len(raw_errors) == len(days):
+        raise raw_errors[0]
+    return found
 
 
 def choose_days(settings: Settings, lake: Store, first: date | None, last: date | None) -> list[date]:
     """The days of a range of which either end may be missing: by default what has run, the last month at most."""
-    run = _days_with_manifest(lake)
+    run = sorted(manifest_tags(lake))
     newest = run[-1] if run else yesterday()
     if last is None:
         last = newest if first is None else max(first, newest, yesterday())
@@ -146,8 +168,3 @@ def open_lake(settings: Settings) -> Store:
         return open_store(settings.lake_url)
     except SettingsError as error:
         raise SettingsError(f"AUDIT_LAKE_URL is wrong, or no day has run yet: {error}") from None
-
-
-def _days_with_manifest(lake: Store) -> list[date]:
-    names = (info.key.rsplit("/", 1)[-1].removesuffix(".json") for info in lake.list(MANIFEST_PREFIX))
-    return sorted(date.fromisoformat(name) for name in names if name[:1].isdigit())

@@ -2,6 +2,7 @@
 
 import base64
 import itertools
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,11 @@ from rich.console import Console
 from rich.text import Text
 
 from audit_pipeline.cli.completion import complete_reason
+from audit_pipeline.cli.exits import ExitCode
 from audit_pipeline.cli.options import AsJson, OptionalFirst, OptionalLast, check_order
 from audit_pipeline.cli.output import cell, count, print_json, printable, stdout_console
 from audit_pipeline.cli.tables import FittingTable
+from audit_pipeline.errors import AuditPipelineError
 
 if TYPE_CHECKING:
     from audit_pipeline.store.manifest import Manifest
@@ -45,7 +48,8 @@ def quarantine(
     """Show what is in quarantine and why, with the original text.
 
     By default of the days that have run, the last 31 at most. In JSON, `raw` is the text as delivered; if it is not
-    UTF-8, `raw_base64` takes its place.
+    UTF-8, `raw_base64` takes its place. A day that cannot be read is named on stderr, the others are shown, and the
+    command fails.
     """
     if first and last:
         check_order(first, last)
@@ -55,13 +59,18 @@ def quarantine(
 
     settings = load_settings()
     lake = open_lake(settings)
-    manifests = _manifests(lake, choose_days(settings, lake, first, last))
-    records = _records(lake, manifests, reasons)
+    problems: list[str] = []
+    manifests = _manifests(lake, choose_days(settings, lake, first, last), problems)
+    records = _records(lake, manifests, reasons, problems)
     if as_json:
         for record in itertools.islice(records, limit):
             print_json(record.to_json())
     else:
         _print(stdout_console(), settings.lake_url, manifests, reasons, records, limit or _DEFAULT_LIMIT, full)
+    for problem in problems:
+        print(f"error: {printable(problem)}", file=sys.stderr)
+    if problems:
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def reasons_table(title: str, manifests: "Sequence[Manifest]", reasons: Sequence[str] = ()) -> FittingTable:
@@ -162,22 +171,42 @@ def _check_reasons(given: Sequence[str]) -> Sequence[str]:
     return given
 
 
-def _manifests(lake: "Store", days: Iterable[date]) -> "list[Manifest]":
+def _manifests(lake: "Store", days: Iterable[date], problems: list[str]) -> "list[Manifest]":
+    """The manifests of the days that have run; why one cannot be read is added to ``problems``."""
     from audit_pipeline.store.manifest import read_manifest
 
-    return [manifest for day in days if (manifest := read_manifest(lake, day))]
+    found = []
+    for day in days:
+        try:
+            found.append(read_manifest(lake, day))
+        except AuditPipelineError as error:
+            problems.append(str(error))
+    return [manifest for manifest in found if manifest is not None]
 
 
-def _records(lake: "Store", manifests: "Iterable[Manifest]", reasons: Sequence[str]) -> Iterator[_Record]:
+def _records(
+    lake: "Store", manifests: "Iterable[Manifest]", reasons: Sequence[str], problems: list[str]
+) -> Iterator[_Record]:
     """The records of what has been committed, in the order of days and objects."""
+    import pyarrow as pa
+
+    for manifest in manifests:
+        path = manifest.quarantine.path
+        if path is None:
+            continue
+        try:
+            for fields in _rows(lake.get(path)):
+                if not reasons or fields["Reason"] in reasons:
+                    yield _Record(manifest.partition, fields)
+        except AuditPipelineError as error:
+            problems.append(str(error))
+        except (pa.ArrowException, OSError) as error:
+            problems.append(f"{lake.url_of(path)} cannot be read ({error}): run its partition again")
+
+
+def _rows(data: bytes) -> Iterator[dict[str, Any]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    for manifest in manifests:
-        if manifest.quarantine.path is None:
-            continue
-        file = pq.ParquetFile(pa.BufferReader(lake.get(manifest.quarantine.path)))
-        for batch in file.iter_batches(batch_size=_BATCH):
-            for fields in batch.to_pylist():
-                if not reasons or fields["Reason"] in reasons:
-                    yield _Record(manifest.partition, fields)
+    for batch in pq.ParquetFile(pa.BufferReader(data)).iter_batches(batch_size=_BATCH):
+        yield from batch.to_pylist()

@@ -58,14 +58,14 @@ def print_status(title: str, days: "Sequence[DayStatus]") -> None:
     for day in days:
         shown.add_row(str(day.partition), *_numbers(day), _checks(day.checks), _raw(day))
     shown.print(console)
-    for line in _failing(days):
+    for line in (*_failing(days), *_unread(days)):
         console.print(line)
 
 
 def _numbers(day: "DayStatus") -> list[Text]:
     m, cost = day.manifest, day.cost
     if m is None:
-        return [Text("not run", style="yellow"), *[Text("")] * 5]
+        return [Text("unreadable" if day.error else "not run", style="yellow"), *[Text("")] * 5]
     return [
         count(m.objects.read),
         count(m.events.read),
@@ -98,7 +98,26 @@ def _failing(days: "Sequence[DayStatus]") -> Iterator[Text]:
                 yield cell(f"{name} {verb}: {', '.join(partitions[:_MOST_DAYS])}{more}", style)
 
 
+def _unread(days: "Sequence[DayStatus]") -> Iterator[Text]:
+    """A line for each day of which something could not be read, or is where no partition reads."""
+    from audit_pipeline.store.raw import name_first
+
+    for day in days:
+        if day.error:
+            yield cell(f"{day.partition}: {day.error}", "bold red")
+        if day.manifest and (unreadable := day.manifest.objects.unreadable):
+            yield cell(f"{day.partition}: {unreadable:,} unreadable: audit-pipeline quarantine shows why", "yellow")
+        if day.strays:
+            kind = "stray" if len(day.strays) == 1 else "strays"
+            yield cell(
+                f"{day.partition}: {len(day.strays):,} {kind}, which no partition reads: {name_first(day.strays)}",
+                "yellow",
+            )
+
+
 def _raw(day: "DayStatus") -> Text:
+    if day.error:
+        return Text("error", style="bold red")
     if day.manifest is None:
         return Text(f"{len(day.raw.new):,} waiting") if day.raw.new else Text("empty")
     changes = {"new": day.raw.new, "changed": day.raw.changed, "vanished": day.raw.vanished}

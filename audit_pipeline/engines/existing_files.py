@@ -1,9 +1,12 @@
-"""What the table holds already: the data files of other partitions under the same dates.
+"""What the table holds already: the published data files of other partitions under the same dates.
 
-An event that one of them holds must not be written again (docs/design.md, "Duplicates").
+An event that one of them holds must not be written again (docs/design.md, "Duplicates"). A file that cannot be read
+holds nothing: its partition has to run again, and compares its events with those of this run then.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 
@@ -15,10 +18,20 @@ from audit_pipeline.engines.spill import TablePartition
 from audit_pipeline.epoch import day_of
 from audit_pipeline.store.layout import dt_prefix, file_owner, quarantine_path
 from audit_pipeline.store.objects import ObjectInfo, Store
+from audit_pipeline.store.published import published
 from audit_pipeline.transform.duplicates import EventKey
 from audit_pipeline.transform.rows import DECODED_SCHEMA, digest_of, existing_sequence
 
-__all__ = ["ExistingFile", "ExistingRun", "find_existing_events", "list_existing_files", "read_existing_keys"]
+__all__ = [
+    "ExistingFile",
+    "ExistingRun",
+    "existing_runs",
+    "find_existing_events",
+    "list_existing_files",
+    "read_existing_keys",
+]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +44,22 @@ class ExistingFile:
 
 
 def list_existing_files(lake: Store, partition: date, days: Iterable[int]) -> list[ExistingFile]:
-    """The data files of partitions other than this one under these dates (days since 1970)."""
+    """The published data files of partitions other than this one under these dates (days since 1970)."""
     found = []
     for day in sorted(days):
-        for info in lake.list(dt_prefix(day_of(day)).rstrip("/")):
-            owner = file_owner(info.key)
-            if owner is not None and owner != partition:
-                source = info.key.rsplit("/", 2)[-2].removeprefix("source=")
-                found.append(ExistingFile((day, source), owner, info))
+        listed = {info.key: info for info in lake.list(dt_prefix(day_of(day)).rstrip("/"))}
+        for key in published(lake, [key for key in listed if file_owner(key) != partition]):
+            owner = file_owner(key)
+            assert owner is not None
+            source = key.rsplit("/", 2)[-2].removeprefix("source=")
+            found.append(ExistingFile((day, source), owner, listed[key]))
     return found
 
 
 def read_existing_keys(lake: Store, file: ExistingFile) -> Iterator[pa.Table]:
     """``dt``, ``source``, ``Id`` and ``Timestamp`` of the rows of a file, one record batch at a time."""
     day, source = file.table_partition
-    for batch in _open(lake, file).iter_batches(columns=["Id", "Timestamp"]):
+    for batch in _batches_of_keys(lake, file):
         columns = [pa.array([day] * len(batch), pa.int32()), pa.array([source] * len(batch), pa.string())]
         yield pa.table([*columns, batch["Id"], batch["Timestamp"]], ["dt", "source", "Id", "Timestamp"])
 
@@ -58,11 +72,33 @@ def find_existing_events(lake: Store, files: Sequence[ExistingFile], keys: pa.Ta
         own = keys.filter(pc.and_(pc.equal(keys["dt"], day), pc.equal(keys["source"], source)))["Id"]
         if not len(own):
             continue
-        for batch in _open(lake, file).iter_batches(columns=["Id", "Timestamp"]):
+        for batch in _batches_of_keys(lake, file):
             both = batch.filter(pc.is_in(batch["Id"], value_set=own.combine_chunks()))
             times = both["Timestamp"].cast(pa.int64()).to_pylist()
             found |= {(day, source, event_id): ms for event_id, ms in zip(both["Id"].to_pylist(), times, strict=True)}
     return found
+
+
+def existing_runs(
+    lake: Store, files: Iterable[ExistingFile], table_partition: TablePartition, ids: Sequence[str]
+) -> Iterator["ExistingRun"]:
+    """The rows with these Ids in each of the files of a (dt, source)."""
+    for file in files:
+        if file.table_partition == table_partition:
+            with suppress(pa.ArrowInvalid):  # a damaged file, which has been named before
+                yield ExistingRun(lake, file, ids)
+
+
+def _batches_of_keys(lake: Store, file: ExistingFile) -> Iterator[pa.RecordBatch]:
+    try:
+        reader = _open(lake, file)
+    except pa.ArrowInvalid as error:
+        _log.warning(
+            "%s cannot be read (%s), and its events are not compared with: run partition %s again",
+            *(lake.url_of(file.info.key), error, file.owner),
+        )
+        return
+    yield from reader.iter_batches(columns=["Id", "Timestamp"])
 
 
 class ExistingRun:

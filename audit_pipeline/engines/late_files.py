@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
 
-from audit_pipeline.engines.plan import list_inputs
 from audit_pipeline.store.changes import RawChanges, fingerprint
 from audit_pipeline.store.layout import MANIFEST_PREFIX, delivery_hour_of, manifest_path
 from audit_pipeline.store.manifest import Manifest, read_manifest
 from audit_pipeline.store.objects import ObjectInfo, Store
+from audit_pipeline.store.raw import list_inputs
 
 __all__ = ["ChangedDay", "LateFiles"]
 

@@ -19,7 +19,7 @@ from audit_pipeline.engines.commit import Staged, commit, paths_of_earlier_runs
 from audit_pipeline.engines.engine import Progress
 from audit_pipeline.engines.existing_files import ExistingFile, list_existing_files
 from audit_pipeline.engines.folded_case import refuse_folded_sources
-from audit_pipeline.engines.plan import list_inputs, refuse_vanished
+from audit_pipeline.engines.plan import refuse_vanished
 from audit_pipeline.engines.quarantining import quarantine_records, write_quarantine_file
 from audit_pipeline.engines.spill import scratch_folder
 from audit_pipeline.engines.writing import DataFile, Written
@@ -40,6 +40,7 @@ from audit_pipeline.store.manifest import (
     read_manifest,
 )
 from audit_pipeline.store.objects import ObjectInfo, Store, open_store
+from audit_pipeline.store.raw import Inventory, take_inventory
 from audit_pipeline.transform.decode import Counts
 from audit_pipeline.transform.duplicates import DedupResult
 from audit_pipeline.transform.ownership import Scope
@@ -58,11 +59,15 @@ class RunContext:
     raw: Store
     lake: Store
     scope: Scope
-    inputs: Sequence[ObjectInfo]
+    inventory: Inventory
     run_id: str
     folder: Path
     progress: Progress
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def inputs(self) -> Sequence[ObjectInfo]:
+        return self.inventory.inputs
 
 
 class Transform(Protocol):
@@ -96,10 +101,11 @@ def execute_run(
     with Locks(lake, owner=run_id) as locks, scratch_folder(settings.scratch_dir) as folder:
         locks.acquire(f"partition={partition}")
         scope = _agree_on_scope(settings, lake, locks, partition)
-        inputs = list_inputs(raw, partition, scope.grace_hours)
+        inventory = take_inventory(raw, partition, scope.grace_hours)
+        inventory.log()
         if not accept_vanished_raw:
-            refuse_vanished(read_manifest(lake, partition), inputs)
-        context = RunContext(settings, raw, lake, scope, inputs, run_id, folder, progress)
+            refuse_vanished(read_manifest(lake, partition), inventory.inputs)
+        context = RunContext(settings, raw, lake, scope, inventory, run_id, folder, progress)
         with open_transform(context) as transform:
             return _execute(context, engine, transform, locks)
 
@@ -199,7 +205,12 @@ def _manifest(
         finished_at=datetime.now(UTC),
         grace_hours=context.scope.grace_hours,
         inputs=[InputObject(info.key, info.size, info.e_tag) for info in context.inputs],
-        objects=ObjectCounts(read=counts.objects, unreadable=counts.unreadable),
+        objects=ObjectCounts(
+            read=counts.objects,
+            unreadable=counts.unreadable,
+            skipped=len(context.inventory.skipped),
+            strays=len(context.inventory.strays),
+        ),
         text_bytes=TextBytes(read=counts.text_bytes, quarantined=quarantined_bytes),
         unreadable_bytes=counts.unreadable_bytes,
         events=EventCounts(

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from audit_pipeline.engines.commit import Staged
 from audit_pipeline.engines.decoding import Spilled
-from audit_pipeline.engines.existing_files import ExistingFile, ExistingRun, find_existing_events
+from audit_pipeline.engines.existing_files import ExistingFile, existing_runs, find_existing_events
 from audit_pipeline.engines.spill import SpilledRun, TablePartition, read_tables
 from audit_pipeline.store.objects import Store
 from audit_pipeline.transform.duplicates import DedupResult, Sequences, find_clashes, hash_ids, resolve
@@ -110,8 +110,7 @@ def _write_partition(
     spills = (file for file in spilled.runs if table_partition in file.batches)
     runs: list[SortedRun] = [SpilledRun(file.path, *file.batches[table_partition]) for file in spills]
     if ids := matches.existing_ids.get(table_partition):
-        files = (file for file in matches.existing_files if file.table_partition == table_partition)
-        runs += [ExistingRun(lake, file, ids) for file in files]
+        runs += existing_runs(lake, matches.existing_files, table_partition, ids)
     return write_blocks(table_partition, merge(runs), matches.clashes, name)
 
 

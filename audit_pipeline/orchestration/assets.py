@@ -16,6 +16,7 @@ import dagster as dg
 from audit_pipeline.contract.columns import ROW_SCHEMA
 from audit_pipeline.orchestration.checks import check_specs, evaluation_of
 from audit_pipeline.orchestration.days import DayOutcome, DayRunner
+from audit_pipeline.orchestration.library_log import library_log
 from audit_pipeline.orchestration.names import ACCEPT_VANISHED_RAW, ASSETS, PARQUET, RAW, TABLE
 from audit_pipeline.orchestration.partitions import backfill_policy, daily_partitions
 from audit_pipeline.orchestration.resources import AuditLake, EngineResource
@@ -66,9 +67,8 @@ def build_audit_log_days(settings: Settings) -> dg.AssetsDefinition:
         )
         days: list[DayOutcome] = []
         try:
-            for partition in map(date.fromisoformat, context.partition_keys):
-                day = runner.run(partition)
-                days.append(day)
+            with library_log(context):
+                days.extend(runner.run(date.fromisoformat(key)) for key in context.partition_keys)
         except BaseException:  # interrupted: the days that are done stay done
             _log_materializations(context, days)
             _log_evaluations(context, days, blocking)

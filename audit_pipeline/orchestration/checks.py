@@ -6,7 +6,7 @@ from typing import Any, Final
 import dagster as dg
 
 from audit_pipeline.orchestration.dagster_internals import AssetCheckEvaluationTargetMaterializationData
-from audit_pipeline.orchestration.names import CHECKS, CONSERVATION, HOUR_COVERAGE, PARQUET
+from audit_pipeline.orchestration.names import CHECKS, CONSERVATION, HOUR_COVERAGE, PARQUET, STRAYS, UNNAMED_FILES
 from audit_pipeline.quality import quality_checks
 from audit_pipeline.quality.verdicts import Severity, Verdict
 from audit_pipeline.settings import Settings
@@ -15,7 +15,9 @@ __all__ = ["check_specs", "checks_of", "evaluation_of"]
 
 _DESCRIPTIONS: Final = {
     HOUR_COVERAGE: "Each of the day's 24 hour folders holds an object. A gap may be a quiet hour, or lost delivery.",
+    STRAYS: "Every object of the day is in an hour folder, where a partition reads it, under a key that can be read.",
     CONSERVATION: "The files in the store, counted again, hold every event and row that the manifest counts.",
+    UNNAMED_FILES: "Manifests name every file in the folders of the table and of the quarantine.",
 }
 _SEVERITIES: Final[Mapping[Severity, dg.AssetCheckSeverity]] = {
     "warn": dg.AssetCheckSeverity.WARN,
@@ -30,7 +32,7 @@ def check_specs(settings: Settings, partitions: dg.PartitionsDefinition[str]) ->
             check,
             asset=CHECKS[check],
             description=description,
-            blocking=check == CONSERVATION,
+            blocking=check in (CONSERVATION, UNNAMED_FILES),
             partitions_def=partitions,
         )
         for check, description in _DESCRIPTIONS.items()

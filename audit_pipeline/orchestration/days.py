@@ -8,7 +8,6 @@ from functools import cached_property
 
 from audit_pipeline.catalog import Table
 from audit_pipeline.engines import Engine, run_partition
-from audit_pipeline.engines.plan import list_inputs
 from audit_pipeline.errors import (
     AuditPipelineError,
     ConservationError,
@@ -23,7 +22,9 @@ from audit_pipeline.orchestration.names import (
     HOUR_COVERAGE,
     PARQUET,
     RAW,
+    STRAYS,
     TABLE,
+    UNNAMED_FILES,
 )
 from audit_pipeline.orchestration.partitions import due_at
 from audit_pipeline.orchestration.report import Metadata, describe_inventory, describe_manifest, describe_table
@@ -32,8 +33,11 @@ from audit_pipeline.quality import check_quality
 from audit_pipeline.quality.builtin import ROWS_PER_SOURCE
 from audit_pipeline.quality.conservation import check_conservation
 from audit_pipeline.quality.hour_coverage import check_hour_coverage
+from audit_pipeline.quality.strays import check_strays
+from audit_pipeline.quality.unnamed_files import check_unnamed_files
 from audit_pipeline.quality.verdicts import Verdict
 from audit_pipeline.store.manifest import Manifest, read_manifest
+from audit_pipeline.store.raw import take_inventory
 
 __all__ = ["DayOutcome", "DayRunner"]
 
@@ -77,9 +81,9 @@ class DayRunner:
         """Run everything that is selected of one day, in order, up to the first error."""
         day = DayOutcome(partition)
         steps: list[tuple[Callable[[DayOutcome], None], bool]] = [
-            (self._take_inventory, RAW in self.assets or HOUR_COVERAGE in self.checks),
+            (self._take_inventory, RAW in self.assets or not {HOUR_COVERAGE, STRAYS}.isdisjoint(self.checks)),
             (self._write, PARQUET in self.assets),
-            (self._check_conservation, CONSERVATION in self.checks),
+            (self._check_files, not {CONSERVATION, UNNAMED_FILES}.isdisjoint(self.checks)),
             (self._check_quality, bool(self._quality_checks)),
             (self._look_up, TABLE in self.assets),
         ]
@@ -95,12 +99,14 @@ class DayRunner:
 
     def _take_inventory(self, day: DayOutcome) -> None:
         raw = self.lake.open_raw()
-        objects = list_inputs(raw, day.partition, self.lake.settings.grace_hours)
+        inventory = take_inventory(raw, day.partition, self.lake.settings.grace_hours)
         if RAW in self.assets:
-            day.materialized[RAW] = describe_inventory(raw, day.partition, objects)
+            day.materialized[RAW] = describe_inventory(raw, inventory)
         if HOUR_COVERAGE in self.checks:
-            verdict = check_hour_coverage(day.partition, objects)
+            verdict = check_hour_coverage(day.partition, inventory.inputs, len(inventory.strays))
             day.verdicts[HOUR_COVERAGE] = self._of_day_so_far(day, verdict)
+        if STRAYS in self.checks:
+            day.verdicts[STRAYS] = check_strays(inventory.strays)
 
     def _write(self, day: DayOutcome) -> None:
         lake = self.lake.open_lake()
@@ -121,11 +127,21 @@ class DayRunner:
         )
         day.materialized[PARQUET] = describe_manifest(lake, manifest)
 
-    def _check_conservation(self, day: DayOutcome) -> None:
-        verdict = check_conservation(self.lake.open_lake(), self._manifest(day))
-        day.verdicts[CONSERVATION] = verdict
-        if not verdict.passed:
-            raise FailedCheckError(f"check {CONSERVATION} failed: {verdict.description}")
+    def _check_files(self, day: DayOutcome) -> None:
+        """Both checks before either can end the day: each names files that the other one does not."""
+        lake, manifest = self.lake.open_lake(), self._manifest(day)
+        holding_back: list[str] = []
+        if UNNAMED_FILES in self.checks:
+            day.verdicts[UNNAMED_FILES], are_dates_clean = check_unnamed_files(lake, manifest)
+            # a file under a date that is none of this day's must not keep it from the table
+            holding_back += [] if are_dates_clean else [UNNAMED_FILES]
+        if CONSERVATION in self.checks:
+            day.verdicts[CONSERVATION] = check_conservation(lake, manifest)
+            holding_back += [] if day.verdicts[CONSERVATION].passed else [CONSERVATION]
+        if holding_back:
+            raise FailedCheckError(
+                "; ".join(f"check {name} failed: {day.verdicts[name].description}" for name in holding_back)
+            )
 
     def _check_quality(self, day: DayOutcome) -> None:
         verdicts = check_quality(self.lake.settings, self.lake.open_lake(), self._manifest(day), self._quality_checks)
@@ -142,7 +158,7 @@ class DayRunner:
 
     @property
     def _quality_checks(self) -> Collection[str]:
-        return [name for name in self.checks if name not in (HOUR_COVERAGE, CONSERVATION)]
+        return [name for name in self.checks if name not in (HOUR_COVERAGE, STRAYS, CONSERVATION, UNNAMED_FILES)]
 
     def _of_day_so_far(self, day: DayOutcome, verdict: Verdict) -> Verdict:
         """The verdict of a check on a whole day, which cannot fail while the day is under way."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from audit_pipeline.quality.builtin import BUILTIN_CHECKS, CONSERVATION, HOUR_COVERAGE
+from audit_pipeline.quality.builtin import BUILTIN_CHECKS, CONSERVATION, HOUR_COVERAGE, STRAYS, UNNAMED_FILES
 
 __all__ = [
     "ACCEPT_VANISHED_RAW",
@@ -19,8 +19,10 @@ __all__ = [
     "PARQUET",
     "RAW",
     "SCHEDULE",
+    "STRAYS",
     "TABLE",
     "TODAY_SCHEDULE",
+    "UNNAMED_FILES",
 ]
 
 RAW: Final = "raw_hour_folders"
@@ -31,7 +33,9 @@ ASSETS: Final = (RAW, PARQUET, TABLE)
 #: The asset of each check. Those of a user's suite (see ``checks``) are checks of :data:`PARQUET`.
 CHECKS: Final[Mapping[str, str]] = {
     HOUR_COVERAGE: RAW,
+    STRAYS: RAW,
     CONSERVATION: PARQUET,
+    UNNAMED_FILES: PARQUET,
     **dict.fromkeys(BUILTIN_CHECKS, PARQUET),
 }
 

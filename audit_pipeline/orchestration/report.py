@@ -13,6 +13,7 @@ from audit_pipeline.catalog.results import QueryStats
 from audit_pipeline.store.layout import DeliveryHour, delivery_hour_of, manifest_path
 from audit_pipeline.store.manifest import InputObject, Manifest
 from audit_pipeline.store.objects import ObjectInfo, Store
+from audit_pipeline.store.raw import NAMED_STRAYS, Inventory
 from audit_pipeline.store.s3 import s3_endpoint
 
 __all__ = ["Metadata", "bar_chart", "describe_inventory", "describe_manifest", "describe_table", "markdown_table"]
@@ -25,11 +26,16 @@ _CHART_LINES: Final = 4
 _LISTED: Final = 50
 
 
-def describe_inventory(raw: Store, partition: date, objects: Sequence[ObjectInfo]) -> Metadata:
-    """The raw objects that a run of the partition reads."""
+def describe_inventory(raw: Store, inventory: Inventory) -> Metadata:
+    """The raw objects that a run of the partition reads, and those that it does not."""
+    partition, objects = inventory.partition, inventory.inputs
+    named = inventory.strays[:NAMED_STRAYS]
     return {
         "objects": _number(len(objects)),
+        "objects_skipped": _number(len(inventory.skipped)),
+        "objects_strays": _number(len(inventory.strays)),
         "bytes_in": _number(sum(info.size for info in objects)),
+        **({"strays": dg.MetadataValue.json(named)} if named else {}),
         **_delivery_hours(partition, objects),
         "folder": link(raw, DeliveryHour(partition, 0).prefix.rsplit("hour=", 1)[0]),
     }
@@ -44,6 +50,8 @@ def describe_manifest(lake: Store, manifest: Manifest) -> Metadata:
     numbers = {
         "objects": manifest.objects.read,
         "objects_unreadable": manifest.objects.unreadable,
+        "objects_skipped": manifest.objects.skipped or 0,
+        "objects_strays": manifest.objects.strays or 0,
         "unreadable_bytes": manifest.unreadable_bytes or 0,
         "text_bytes": manifest.text_bytes.read if manifest.text_bytes else 0,
         "text_bytes_quarantined": manifest.text_bytes.quarantined if manifest.text_bytes else 0,

@@ -7,7 +7,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from audit_pipeline.quality.builtin import BUILTIN_CHECKS, CONSERVATION, HOUR_COVERAGE, builtin_rules
+from audit_pipeline.quality.builtin import (
+    BUILTIN_CHECKS,
+    CONSERVATION,
+    HOUR_COVERAGE,
+    STRAYS,
+    UNNAMED_FILES,
+    builtin_rules,
+)
 from audit_pipeline.quality.rules import Rule
 from audit_pipeline.quality.suite import load_suite
 
@@ -62,7 +69,7 @@ def check_quality(
 
 def quality_rules(settings: "Settings") -> list[Rule]:
     """The expectations of all checks. Raises what :func:`quality_checks` does."""
-    taken = {*BUILTIN_CHECKS, CONSERVATION, HOUR_COVERAGE}
+    taken = {*BUILTIN_CHECKS, CONSERVATION, HOUR_COVERAGE, STRAYS, UNNAMED_FILES}
     own = load_suite(settings.quality_suite, taken) if settings.quality_suite else []
     return [*builtin_rules(settings), *own]
 

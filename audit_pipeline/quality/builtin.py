@@ -20,12 +20,16 @@ __all__ = [
     "NEW_SOURCES",
     "READABLE_SHARE",
     "ROWS_PER_SOURCE",
+    "STRAYS",
+    "UNNAMED_FILES",
     "BuiltinCheck",
     "builtin_rules",
 ]
 
-#: Checks that are not expectations (modules of these names), whose names a suite cannot use.
+#: Checks that are not expectations, most in modules of these names; a suite cannot use the names.
 HOUR_COVERAGE: Final = "hour_coverage"
+STRAYS: Final = "strays"
+UNNAMED_FILES: Final = "unnamed_files"
 CONSERVATION: Final = "conservation"
 
 KEY_UNIQUE: Final = "key_unique"

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from audit_pipeline.contract.columns import QUARANTINE_SCHEMA, ROW_SCHEMAS
 from audit_pipeline.errors import ConservationError
 from audit_pipeline.quality.verdicts import Verdict
-from audit_pipeline.store.layout import QUARANTINE_PREFIX, dt_prefix, file_owner
+from audit_pipeline.store.layout import QUARANTINE_PREFIX, dt_prefix, file_owner, is_hidden
 from audit_pipeline.store.manifest import Manifest, OutputFile
 from audit_pipeline.store.objects import ObjectInfo, Store
 
@@ -128,7 +128,8 @@ class _Recount:
 
     def _owned_files(self, prefixes: Iterable[str]) -> dict[str, ObjectInfo]:
         listed = (info for prefix in prefixes for info in self._lake.list(prefix.rstrip("/")))
-        return {info.key: info for info in listed if file_owner(info.key) == self._manifest.partition}
+        owner = self._manifest.partition
+        return {info.key: info for info in listed if not is_hidden(info.key) and file_owner(info.key) == owner}
 
     def _compare_names(self, expected: Iterable[str], listed: Iterable[str]) -> None:
         self.problems += [f"{path} is missing" for path in sorted({*expected} - {*listed})]

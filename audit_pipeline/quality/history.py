@@ -10,9 +10,10 @@ from typing import Any, Final
 
 import msgspec
 
-from audit_pipeline.store.layout import MANIFEST_PREFIX, delivery_hour_of, manifest_path
+from audit_pipeline.store.layout import delivery_hour_of, manifest_path
 from audit_pipeline.store.manifest import Manifest, TextBytes
 from audit_pipeline.store.objects import Store
+from audit_pipeline.store.published import manifest_tags
 
 __all__ = ["TRAILING_DAYS", "History", "day_line", "read_history", "source_lines"]
 
@@ -137,9 +138,7 @@ def _compared(rows: int, trailing: Sequence[int], is_enough: bool) -> dict[str, 
 
 
 def _earlier_partitions(lake: Store, partition: date) -> list[date]:
-    names = (info.key.rsplit("/", 1)[-1].removesuffix(".json") for info in lake.list(MANIFEST_PREFIX))
-    days = (date.fromisoformat(name) for name in names if name[:1].isdigit())
-    return sorted((day for day in days if day < partition), reverse=True)
+    return sorted((day for day in manifest_tags(lake) if day < partition), reverse=True)
 
 
 def _read(lake: Store, partitions: Sequence[date]) -> Iterator[tuple[date, Mapping[str, int]]]:
@@ -158,7 +157,7 @@ def _rows_by_source(lake: Store, partition: date) -> Mapping[str, int] | None:
         return None
     try:
         manifest = msgspec.json.decode(data, type=_Outputs)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
     rows = Counter[str]()
     for output in manifest.outputs:

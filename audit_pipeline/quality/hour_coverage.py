@@ -10,12 +10,23 @@ from audit_pipeline.store.objects import ObjectInfo
 __all__ = ["check_hour_coverage"]
 
 
-def check_hour_coverage(partition: date, objects: Iterable[ObjectInfo]) -> Verdict:
-    """Whether each of the day's 24 delivery hours holds an object; a gap warns, for an hour may be quiet."""
+def check_hour_coverage(partition: date, objects: Iterable[ObjectInfo], strays: int = 0) -> Verdict:
+    """Whether each of the day's 24 delivery hours holds an object; a gap warns, for an hour may be quiet.
+
+    ``strays`` is how many objects of the day are where no partition reads: they may be those that are missing.
+    """
     hours = (delivery_hour_of(info.key) for info in objects)
     covered = {hour.hour for hour in hours if hour.day == partition}
     missing = sorted(set(range(24)) - covered)
-    description = f"no object in the hours {_ranges(missing)} (UTC)" if missing else "all 24 hours hold objects"
+    if not missing:
+        description = "all 24 hours hold objects"
+    elif strays:
+        description = (
+            f"no partition reads an object of the hours {_ranges(missing)} (UTC), but {strays:,} of the day's objects "
+            f"are elsewhere: see the check strays"
+        )
+    else:
+        description = f"no object in the hours {_ranges(missing)} (UTC)"
     numbers = {"hours_covered": len(covered), "hours_missing": len(missing)}
     return Verdict(not missing, description, numbers, severity="warn")
 

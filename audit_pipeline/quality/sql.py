@@ -12,7 +12,6 @@ from audit_pipeline.catalog.duckdb import create_view, open_connection
 from audit_pipeline.catalog.files import table_files
 from audit_pipeline.errors import StoreError
 from audit_pipeline.settings import Settings
-from audit_pipeline.store.layout import file_owner
 from audit_pipeline.store.manifest import Manifest
 from audit_pipeline.store.objects import Store
 
@@ -77,7 +76,7 @@ def _view_dates(connection: duckdb.DuckDBPyConnection, lake: Store, manifest: Ma
     written = {(output.dt, output.source) for output in late}
     files = table_files(lake, sorted({day} | {output.dt for output in late}))
     wanted = (file.key for file in files if file.dt == day or (file.dt, file.source) in written)
-    create_view(connection, "of_dates", lake, [key for key in wanted if file_owner(key)])
+    create_view(connection, "of_dates", lake, list(wanted))
     create_view(connection, "written_late", lake, [output.path for output in late])
 
 

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from audit_pipeline.store.layout import is_left_behind
 from audit_pipeline.store.manifest import InputObject
 from audit_pipeline.store.objects import ObjectInfo
 
@@ -20,7 +21,8 @@ class RawChanges:
 
     @classmethod
     def between(cls, read: Iterable[InputObject], listed: Iterable[ObjectInfo]) -> "RawChanges":
-        before = {item.key: (item.size, item.e_tag) for item in read}
+        # earlier versions read what tools had left
+        before = {item.key: (item.size, item.e_tag) for item in read if not is_left_behind(item.key)}
         now = {info.key: (info.size, info.e_tag) for info in listed}
         return cls(
             new=tuple(sorted(now.keys() - before.keys())),

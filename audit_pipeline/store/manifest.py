@@ -30,10 +30,16 @@ class InputObject(msgspec.Struct, frozen=True):
 
 
 class ObjectCounts(msgspec.Struct, frozen=True):
-    """``unreadable`` counts the objects that this run owns and could not read to their end."""
+    """``unreadable`` counts the objects that this run owns and could not read to their end.
+
+    ``skipped`` are names in its hour folders that tools are known to leave, ``strays`` objects of its day where no
+    partition reads. None in the manifests of versions that did not count them.
+    """
 
     read: int = 0
     unreadable: int = 0
+    skipped: int | None = None
+    strays: int | None = None
 
 
 class TextBytes(msgspec.Struct, frozen=True):
@@ -117,6 +123,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
                     f"{self.text_bytes} of texts",
                 ),
                 (
+                    bool(self.unreadable_bytes) and not self.objects.unreadable,
+                    f"{self.unreadable_bytes} unreadable bytes but no unreadable object",
+                ),
+                (
                     self.objects.unreadable != self.quarantine.by_reason.get("unreadable_object", 0),
                     f"{self.objects.unreadable} unreadable objects but "
                     f"{self.quarantine.by_reason.get('unreadable_object', 0)} quarantined",
@@ -135,12 +145,19 @@ def read_manifest(lake: Store, partition: date) -> Manifest | None:
     if data is None:
         return None
     try:
-        return msgspec.json.decode(data, type=Manifest)
-    except msgspec.MsgspecError as error:
-        raise StoreError(
-            f"manifest {lake.url_of(path)} cannot be read ({error}): restore it from a backup, or delete it "
-            f"together with the partition's files and run the partition again"
-        ) from error
+        manifest = msgspec.json.decode(data, type=Manifest)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise _unreadable(lake, path, error) from error
+    if manifest.partition != partition:
+        raise _unreadable(lake, path, f"it is that of partition {manifest.partition}")
+    return manifest
+
+
+def _unreadable(lake: Store, path: str, problem: object) -> StoreError:
+    return StoreError(
+        f"manifest {lake.url_of(path)} cannot be read ({problem}): restore it from a backup, or delete it "
+        f"together with the partition's files and run the partition again"
+    )
 
 
 def write_manifest(lake: Store, manifest: Manifest) -> None:

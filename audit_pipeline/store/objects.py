@@ -5,11 +5,10 @@ import hashlib
 import io
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
@@ -18,15 +17,17 @@ import obstore
 from obstore.exceptions import (
     AlreadyExistsError,
     BaseError,
+    InvalidPathError,
     NotFoundError,
     PreconditionError,
 )
 from obstore.store import LocalStore, S3Store
 
 from audit_pipeline.errors import RawChangedError, SettingsError, StoreError
+from audit_pipeline.store.listing import Listing, ObjectInfo, files_under, list_bucket, list_folder
 from audit_pipeline.store.s3 import in_one_line, open_s3
 
-__all__ = ["ObjectInfo", "Store", "open_store"]
+__all__ = ["Listing", "ObjectInfo", "Store", "open_store"]
 
 #: Requests in flight while a day's objects are read; a day at a low event rate is 1,440 small objects.
 _READ_CONCURRENCY: Final = 32
@@ -38,16 +39,6 @@ _NO_SUCH_PATH: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLON
 
 #: The folder of a local lake in which files are written before they are renamed into place.
 _STAGING: Final = "auditlog_staging"
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectInfo:
-    """An object as a listing shows it; ``key`` is relative to the store's URL, ``size`` in bytes."""
-
-    key: str
-    size: int
-    e_tag: str | None
-    last_modified: datetime
 
 
 @dataclass(frozen=True)
@@ -67,24 +58,58 @@ class Store:
 
     def list(self, prefix: str = "") -> list[ObjectInfo]:
         """All objects under ``prefix`` (whole path segments), in the order of their keys' code points."""
+        return self.survey(prefix).objects
+
+    def survey(self, prefix: str = "", *, is_plain: Callable[[str], bool] = lambda key: True) -> Listing:
+        """The same, and the keys that the store cannot address; ``is_plain`` is that of :func:`list_bucket`."""
         try:
-            found = [
-                ObjectInfo(str(m["path"]), m["size"], m["e_tag"], m["last_modified"])
-                for chunk in obstore.list(self._inner, prefix or None)
-                for m in chunk
-            ]
+            if self.root is not None:
+                return list_folder(self._inner, self.root, prefix)
+            return list_bucket(self._inner, self.url, prefix, is_plain=is_plain)
         except FileNotFoundError:
-            return []
+            return Listing.of([])
         except BaseError as error:
             raise self._failure("list", prefix, error) from error
-        return sorted(found, key=lambda info: info.key)
 
-    def unlisted(self, prefix: str) -> Sequence[str]:
-        """Files of a local store that no listing shows: obstore reserves their names for half-written files."""
-        if self.root is None:
-            return []
-        files = (self.root / prefix).rglob("*#*")
-        return sorted(f.relative_to(self.root).as_posix() for f in files if re.search(r"#\d+$", f.name))
+    def keys(self, prefix: str) -> Sequence[str]:
+        """The keys under ``prefix``, in order: in a folder ten times faster than with their sizes and times."""
+        if self.root is not None:
+            return sorted(files_under(self.root, prefix))
+        return [info.key for info in self.list(prefix)]
+
+    def level(self, prefix: str) -> tuple[Sequence[str], Sequence[str]]:
+        """The names of the folders directly under ``prefix``, and the keys of the objects there."""
+        try:
+            found = obstore.list_with_delimiter(self._inner, prefix)
+            # in a bucket, an empty one may be the marker of a folder
+            keys = [meta["path"] for meta in found["objects"] if meta["size"] or self.root is not None]
+            return [path.rsplit("/", 1)[-1] for path in found["common_prefixes"]], keys
+        except FileNotFoundError:
+            return [], []
+        except InvalidPathError:
+            listing = self.survey(prefix)
+            keys = [*(info.key for info in listing.objects), *listing.odd_keys]
+            folders = {key: key.removeprefix(f"{prefix}/").rpartition("/")[0].split("/", 1)[0] for key in keys}
+            return sorted({*folders.values()} - {""}), [key for key in keys if not folders[key]]
+        except BaseError as error:
+            raise self._failure("list", prefix, error) from error
+
+    def exists(self, key: str) -> bool:
+        try:
+            self.info(key)
+        except RawChangedError:
+            return False
+        return True
+
+    def info(self, key: str) -> ObjectInfo:
+        """What a listing shows of the object; :class:`RawChangedError` where there is none."""
+        try:
+            meta = obstore.head(self._inner, key)
+        except (NotFoundError, FileNotFoundError) as error:
+            raise self._changed(key) from error
+        except BaseError as error:
+            raise self._failure("read", key, error) from error
+        return ObjectInfo(key, meta["size"], meta["e_tag"], meta["last_modified"])
 
     def folders(self, prefix: str) -> Sequence[str]:
         """Names of the folders directly under ``prefix`` in a local store, empty ones too; S3 has none."""
@@ -238,6 +263,11 @@ class Store:
         return RawChangedError(f"{self.url_of(key)} changed or vanished while it was read: run the partition again")
 
     def _failure(self, verb: str, key: str, error: Exception) -> StoreError:
+        if "InvalidObjectState" in str(error):
+            return StoreError(
+                f"cannot {verb} {self.url_of(key)}: it is in an archive (a storage class of S3 Glacier). Restore the "
+                f"object, then run the day again"
+            )
         return StoreError(f"cannot {verb} {self.url_of(key)}: {in_one_line(error)}")
 
 

@@ -33,7 +33,7 @@ def main() -> None:
     raw, out, _, cores, *twice = sys.argv[1:]
     settings = Settings(_env_file=None, raw_url=raw, lake_url=out, start_date=DAY, engine="spark", workers=int(cores))
     seconds: dict[str, float] = defaultdict(float)
-    run.list_inputs = _timed(seconds, lambda *_: "list", run.list_inputs)
+    run.take_inventory = _timed(seconds, lambda *_: "list", run.take_inventory)
     Jobs.collect = _timed(seconds, lambda _, stage, *__: stage, Jobs.collect)  # type: ignore[method-assign]
     with TemporaryDirectory(prefix="bench-events-") as log:
         start = _timed(seconds, lambda *_: "start", partial(_session, settings, log))

@@ -517,10 +517,14 @@ def test_producers_publish_on_this_bus_only_what_the_rule_takes(stack: Deployed)
     }
 
 
-def test_readers_see_the_table_and_not_raw_the_quarantine_or_the_manifests(stack: Deployed) -> None:
+def test_readers_see_the_table_and_its_manifests_and_not_raw_or_the_quarantine(stack: Deployed) -> None:
     rights = [each for each in stack.statements() if each.holder == "ReaderPolicy"]
     objects = [path for each in rights if "s3:GetObject" in each.actions for path in each.resources]
-    assert objects == ["LakeBucket.Arn/analytics/auditlog_parquet/*", "WorkBucket.Arn/athena-results/*"]
+    assert objects == [
+        "LakeBucket.Arn/analytics/auditlog_parquet/*",
+        "LakeBucket.Arn/analytics/auditlog_manifest/*",
+        "WorkBucket.Arn/athena-results/*",
+    ]
     assert not [each for each in rights if "RawBucket" in str(each)]
     assert not [each for each in rights if "quarantine" in str(each)]
 

@@ -16,6 +16,7 @@ import pytest
 from audit_pipeline import AuditLogClient, AuditLogQuery
 from audit_pipeline.engines import run_partition
 from audit_pipeline.errors import AuditPipelineError, RawChangedError, SettingsError, StoreError
+from audit_pipeline.quality.unnamed_files import check_unnamed_files
 from audit_pipeline.settings import QuerySettings, Settings
 from audit_pipeline.store import s3
 from audit_pipeline.store.locks import Locks
@@ -506,3 +507,29 @@ def test_a_client_never_mixes_a_file_with_what_it_remembers_of_an_earlier_one(
             server.upload(BUCKET, lake.raw, {key(DAY1): zipped(event(f"e{attempt}") + event(f"f{attempt}"))})
             lake.run()
             assert {item.id for item in client.query(query).items} == {f"e{attempt}", f"f{attempt}"}
+
+
+# -- names that no run wrote
+
+
+def test_markers_of_folders_and_odd_keys_stop_no_day_of_a_real_server(own_raw: S3Lake) -> None:
+    hour = "year=2026/month=05/day=01/hour=05"
+    markers = ["year=2026/month=05/day=01/", f"{hour}/", f"{hour}/minute=00/", "year=2026/month=05/day=01/hour=06/"]
+    objects = dict.fromkeys(markers, b"") | {f"{hour}/ok.gz": zipped(event("good", time="2026-05-01T05:00:00Z"))}
+    objects |= {f"{hour}/_SUCCESS": b"", f"{hour}/tab\tname.gz": zipped(event("odd")), "2026/05/01/05/a.gz": b"{}"}
+    own_raw.server.upload(BUCKET, own_raw.raw, objects)
+    for _ in range(2):
+        manifest = own_raw.run()
+        assert [given.key for given in manifest.inputs] == [f"{hour}/ok.gz"]
+        assert (manifest.objects.read, manifest.objects.skipped, manifest.objects.strays) == (1, 1, 2)
+        assert manifest.rows == 1
+
+
+def test_markers_of_folders_in_the_lake_are_no_strangers(s3_lake: S3Lake) -> None:
+    manifest = s3_lake.run()
+    store = open_store(s3_lake.settings["lake_url"])
+    path = manifest.outputs[0].path.rsplit("/", 1)[0]
+    strangers = {f"{path}/": b"", "auditlog_parquet/": b"", f"{path}/copy.parquet": b"any"}
+    s3_lake.server.upload(BUCKET, s3_lake.name, strangers)
+    verdict, _ = check_unnamed_files(store, manifest)
+    assert verdict.metadata["files"] == [f"{path}/copy.parquet"]

@@ -220,7 +220,9 @@ def test_a_key_that_stands_twice_in_a_file_is_found(lake: Lake) -> None:
 def test_a_key_that_stands_in_another_partitions_file_of_the_same_date_is_found(lake: Lake) -> None:
     lake.write(key(DAY1), event("e1") + event("e2"))
     lake.run(DAY1)
-    write_file(lake, data_path(DAY2, DAY1, "shop"), [row(Id="e2"), row(Id="e9")])
+    late = data_path(DAY2, DAY1, "shop")
+    write_file(lake, late, [row(Id="e2"), row(Id="e9")])
+    commit(lake, DAY2, [output(late, 2)])
     metadata = failure(check(lake, "key_unique"), "error")
     assert (metadata["failed"], keys_of(metadata["rows"])) == (1, [("shop", "e2", 0)])
 
@@ -229,6 +231,7 @@ def test_a_key_of_a_late_row_that_stands_in_that_date_already_is_found(lake: Lak
     late, other = data_path(DAY2, DAY1, "shop"), data_path(DAY1, DAY1, "shop")
     write_file(lake, other, [row(Id="x"), row(Id="x"), row(Id="e2")])
     write_file(lake, late, [row(Id="e2"), row(Id="e3")])
+    commit(lake, DAY1, [output(other, 3)])
     commit(lake, DAY2, [output(late, 2)])
     metadata = failure(check(lake, "key_unique", DAY2), "error")
     # x is the matter of the partition that wrote it

@@ -24,7 +24,7 @@ def test_every_event_and_row_is_accounted_for(lake: Lake) -> None:
     manifest = lake.manifest()
     assert manifest["events"] == {"read": 12, "kept": 4, "duplicate": 1, "deferred": 2, "quarantined": 5}
     assert (manifest["rows"], manifest["late_rows"], manifest["quarantined_records"]) == (5, 1, 7)
-    assert manifest["objects"] == {"read": 4, "unreadable": 1}
+    assert manifest["objects"] == {"read": 4, "unreadable": 1, "skipped": 0, "strays": 0}
     assert len(lake.rows()) == 5
     assert len(lake.quarantine()) == 7
 
@@ -80,7 +80,7 @@ def test_the_manifest_records_what_the_run_read_wrote_dropped_and_quarantined(la
         (key(DAY1, 3, name), (lake.raw / key(DAY1, 3, name)).stat().st_size) for name in ("a", "b")
     ]
     assert all(i["e_tag"] for i in manifest["inputs"])
-    assert manifest["objects"] == {"read": 2, "unreadable": 0}
+    assert manifest["objects"] == {"read": 2, "unreadable": 0, "skipped": 0, "strays": 0}
     texts = [event("a"), event("b", time="2026-05-01T09:00:00.5Z"), event("c", source="other")]
     texts += [event("l", time="2026-05-02T09:00:00Z"), "broken", event("q", "1", "2")]
     lost = len("broken") + len(texts[-1])
@@ -126,7 +126,7 @@ def test_an_empty_day_gives_a_manifest_with_zeros(lake: Lake) -> None:
     lake.run(DAY1)
     manifest = lake.manifest(DAY1)
     assert set(manifest["events"].values()) == {0}
-    assert manifest["objects"] == {"read": 0, "unreadable": 0}
+    assert manifest["objects"] == {"read": 0, "unreadable": 0, "skipped": 0, "strays": 0}
     assert (manifest["rows"], manifest["late_rows"], manifest["quarantined_records"]) == (0, 0, 0)
     assert manifest["inputs"] == manifest["outputs"] == []
     assert manifest["quarantine"] == {"path": None, "records": 0, "by_reason": {}}

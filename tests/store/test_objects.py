@@ -16,7 +16,7 @@ from obstore.store import S3Store
 
 from audit_pipeline.errors import RawChangedError, SettingsError, StoreError
 from audit_pipeline.store import objects
-from audit_pipeline.store.objects import ObjectInfo, Store, open_store
+from audit_pipeline.store.objects import Listing, ObjectInfo, Store, open_store
 from tests.support.crash_child import PROCESSES
 from tests.support.lake import DAY1, Lake, event, key, zipped
 from tests.support.waiting import HANGS_SECONDS
@@ -217,12 +217,18 @@ def test_a_raw_object_of_an_odd_name_is_read_and_named_in_the_manifest(odd: str,
     assert [one["key"] for one in lake.manifest()["inputs"]] == [key(DAY1, name=odd)]
 
 
-def test_a_local_raw_file_that_no_listing_shows_stops_the_run_rather_than_being_left_out(lake: Lake) -> None:
+def test_a_raw_file_that_the_store_cannot_address_is_a_stray_and_the_others_are_read(
+    lake: Lake, caplog: pytest.LogCaptureFixture
+) -> None:
     lake.write(key(DAY1, name="a"), zipped(event("e1")))
-    lake.write(key(DAY1, name="x#1"), zipped(event("e2")))
-    with pytest.raises(StoreError, match=r"cannot read .*hour=10/x#1: .*Rename it"):
-        lake.run()
-    assert lake.rows() == []
+    odd = [key(DAY1, name=name) for name in ("x#1", "tab\t", os.fsdecode(b"bad\xff"))]
+    for name in odd:
+        lake.write(name, zipped(event("e2")))
+    lake.run()
+    assert [row["Id"] for row in lake.rows()] == ["e1"]
+    assert lake.manifest()["objects"] == {"read": 1, "unreadable": 0, "skipped": 0, "strays": 3}
+    for shown in ("x#1", r"tab\t", r"bad\udcff"):
+        assert key(DAY1, name=shown) in caplog.text
 
 
 def test_a_listing_is_in_the_order_of_code_points(store: Store) -> None:
@@ -418,11 +424,11 @@ def test_a_raw_object_that_changes_during_a_run_stops_it_and_the_table_stays_as_
     lake.run()
     before = lake.files("auditlog_parquet") | lake.files("auditlog_manifest")
     lake.write(key(DAY1, 11), zipped(event("e2")))
-    list_objects = Store.list
+    list_objects = Store.survey
 
-    def list_then_change(store: Store, prefix: str = "") -> list[ObjectInfo]:
-        found = list_objects(store, prefix)
-        if "hour" in str([info.key for info in found]):
+    def list_then_change(store: Store, prefix: str = "", **given: Any) -> Listing:
+        found = list_objects(store, prefix, **given)
+        if "hour" in str([info.key for info in found.objects]):
             path = lake.raw / key(DAY1, 11)
             if change == "vanishes":
                 path.unlink(missing_ok=True)
@@ -431,7 +437,7 @@ def test_a_raw_object_that_changes_during_a_run_stops_it_and_the_table_stays_as_
         return found
 
     with monkeypatch.context() as patched:
-        patched.setattr(Store, "list", list_then_change)
+        patched.setattr(Store, "survey", list_then_change)
         with pytest.raises(RawChangedError) as error:
             lake.run()
     check_is_one_line(error, key(DAY1, 11))
@@ -478,12 +484,19 @@ def test_a_folder_that_cannot_be_written_is_an_error_of_one_line(store: Store) -
     check_is_one_line(error, store.url)
 
 
-def test_a_name_that_is_no_text_is_an_error_of_one_line(store: Store) -> None:
+@pytest.mark.parametrize("name", [b"bad\xff", b"tab\t", b"line\n", b"half-written#1"])
+def test_a_name_that_the_store_cannot_address_hides_no_other(store: Store, name: bytes) -> None:
     assert store.root is not None
-    (store.root / os.fsdecode(b"bad\xff")).touch()
-    with pytest.raises(StoreError) as error:
-        store.list()
-    check_is_one_line(error, store.url)
+    store.put("folder/good", b"1")
+    (store.root / "folder" / os.fsdecode(name)).touch()
+    listing = store.survey("folder")
+    assert listing == Listing([store.info("folder/good")], [f"folder/{os.fsdecode(name)}"])
+    assert store.list() == listing.objects
+    store.put("good", b"1")
+    (store.root / os.fsdecode(name)).touch()
+    names, found = store.level("")
+    assert "folder" in names
+    assert set(found) - {os.fsdecode(name)} == {"good"}
 
 
 # -- opening a store

@@ -18,14 +18,14 @@ from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
 
 from audit_pipeline.orchestration.build import build_defs
-from audit_pipeline.orchestration.names import ASSETS, CHECKS, CONSERVATION, HOUR_COVERAGE, JOB
+from audit_pipeline.orchestration.names import ASSETS, CHECKS, CONSERVATION, HOUR_COVERAGE, JOB, STRAYS, UNNAMED_FILES
 from tests.support.paths import RAW_EXAMPLES, REPOSITORY
 
 FIRST = date(2026, 5, 1)
 DAYS = ("2026-05-01", "2026-05-02", "2026-05-03")
 
 #: The checks that need no Great Expectations, which takes longer than the rest of a small day.
-OWN_CHECKS: Final = (HOUR_COVERAGE, CONSERVATION)
+OWN_CHECKS: Final = (HOUR_COVERAGE, STRAYS, CONSERVATION, UNNAMED_FILES)
 
 #: What a step prints is in no test's way: to keep it, Dagster would start four processes a step.
 _DAGSTER_YAML: Final = """
@@ -183,6 +183,17 @@ class Instance:
         evaluation = record.evaluation
         assert isinstance(evaluation, dg.AssetCheckEvaluation)
         return evaluation
+
+    def failed_checks(self, partition: str) -> dict[str, dg.AssetCheckEvaluation]:
+        """The newest evaluations of a day that did not pass, by the check's name; of the checks that have run."""
+        found = {check: self.evaluation(check, partition) for check in CHECKS if self.check_history(check, partition)}
+        return {check: evaluation for check, evaluation in found.items() if not evaluation.passed}
+
+
+def said(evaluation: dg.AssetCheckEvaluation) -> str:
+    """Everything that a check tells a person: its description, and its metadata as text."""
+    values = [f"{name}: {value.value}" for name, value in evaluation.metadata.items()]
+    return "\n".join([str(evaluation.description), *values])
 
 
 @cache

@@ -555,6 +555,14 @@ HOURS = [(day, hour) for day in (*DAYS, DAYS[-1] + timedelta(days=1)) for hour i
 #: Dates of events: mostly of the partitions, else the day before the first and days out of range of some deliveries.
 DATES = [*DAYS, *DAYS, *DAYS, DAY1 - timedelta(days=1), *(DAYS[-1] + timedelta(days=n) for n in (1, 2))]
 OBJECT_NAMES = ["a", "b.gz", "B", "ü", "10", "9", "_odd", ".hidden", "x.crc", "deep/er"]
+#: What tools leave in an hour folder, and objects that lie where no partition reads them.
+LEFT_BEHIND = ["_SUCCESS", "_temporary/0/a", ".DS_Store", "._a", ".a.crc", "a_$folder$", "_started_1", "_committed_1"]
+STRAYS = [
+    *("year=2026/month=05/day=01/hour=5/a", "year=2026/month=05/day=02/hour=24/a", "year=2026/month=05/day=03/a"),
+    *("year=2026/month=5/day=01/hour=05/a", "year=2026/month=5/day=2/hour=5/a", "year=2026/month=05/day=3/hour=05/a"),
+    *("2026/05/01/05/a", "2026/05/02/a"),
+]
+
 ORDERS = st.one_of(
     st.permutations(DAYS),
     # a partition may also run again, and one may not have run yet
@@ -593,7 +601,12 @@ def deliveries(draw: Draw) -> dict[str, bytes]:
             texts.setdefault(draw(slots()), []).append(copy)
     for refused in draw(st.lists(refused_events(DATES), max_size=2)):
         texts.setdefault(draw(slots()), []).append(refused)
-    return {raw_key: draw(any_object(listed)) for raw_key, listed in texts.items()}
+    raw = {raw_key: draw(any_object(listed)) for raw_key, listed in texts.items()}
+    if draw(chance(3)):
+        raw |= dict.fromkeys(draw(st.lists(st.sampled_from(STRAYS), max_size=3)), b"{}")
+        names = draw(st.lists(st.sampled_from(LEFT_BEHIND), max_size=3))
+        raw |= {key(*draw(st.sampled_from(HOURS)), name): b"left" for name in names}
+    return raw
 
 
 #: Entities of plain events: rows, rows beside a bad one, and no row at all.

@@ -4,7 +4,7 @@ import gzip
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,15 @@ import pyarrow.parquet as pq
 
 from audit_pipeline.engines import run_partition
 from audit_pipeline.settings import Settings
-from audit_pipeline.store.manifest import Manifest
+from audit_pipeline.store.manifest import (
+    EventCounts,
+    Manifest,
+    ObjectCounts,
+    OutputFile,
+    QuarantineFile,
+    write_manifest,
+)
+from audit_pipeline.store.objects import open_store
 
 Record = dict[str, Any]
 
@@ -116,6 +124,37 @@ class Lake:
         return json.loads((self.path / f"auditlog_manifest/{partition}.json").read_bytes())
 
 
+def publish(lake: Lake, partition: date) -> None:
+    """A manifest that names the files of the partition as they lie there, without a run."""
+    paths = [path for path in lake.files() if path.rsplit("/", 1)[-1].startswith(str(partition))]
+    moment = datetime.combine(partition, time(), UTC)
+    outputs = []
+    for path in paths:
+        _, dt, source, _ = path.split("/")
+        size, rows = (lake.path / path).stat().st_size, pq.read_metadata(lake.path / path).num_rows
+        day = date.fromisoformat(dt.removeprefix("dt="))
+        outputs.append(OutputFile(path, day, source.removeprefix("source="), rows, size, "", moment, moment))
+    count = sum(output.rows for output in outputs)
+    manifest = Manifest(
+        partition=partition,
+        run_id="test",
+        code_version="test",
+        engine="test",
+        started_at=moment,
+        finished_at=moment,
+        grace_hours=lake.grace,
+        inputs=[],
+        objects=ObjectCounts(),
+        events=EventCounts(read=count, kept=count),
+        rows=count,
+        late_rows=sum(output.rows for output in outputs if output.dt != partition),
+        quarantined_records=0,
+        outputs=outputs,
+        quarantine=QuarantineFile(None, 0, {}),
+    )
+    write_manifest(open_store(str(lake.path)), manifest)
+
+
 def iso(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds") + "Z"
 
@@ -136,6 +175,8 @@ def counts_of(manifest: Record) -> Record:
         "quarantined_records": manifest["quarantined_records"],
         "objects": manifest["objects"]["read"],
         "unreadable": manifest["objects"]["unreadable"],
+        "skipped": manifest["objects"]["skipped"],
+        "strays": manifest["objects"]["strays"],
         "text_bytes_read": manifest["text_bytes"]["read"],
         "text_bytes_quarantined": manifest["text_bytes"]["quarantined"],
         "unreadable_bytes": manifest["unreadable_bytes"],

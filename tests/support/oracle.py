@@ -402,11 +402,32 @@ def why_bad(change: Node, data: bytes) -> str | None:
 # --- which run owns what --------------------------------------------------------------------------------------------
 
 HOUR = re.compile(r"year=(\d{4})/month=(\d\d)/day=(\d\d)/hour=([01]\d|2[0-3])/")
+#: Places where no partition reads, though they are of a day: any spelling of its folder, and the plain one.
+PLACE = re.compile(r"(?:year=(\d{4})/month=(\d\d?)/day=(\d\d?)|(\d{4})/(\d\d)/(\d\d))/")
+#: What tools leave behind.
+LEFT_BEHIND = re.compile(
+    r"(?:.*/)?(?:_temporary/.*|(?:_SUCCESS|_started_[^/]*|_committed_[^/]*|\.DS_Store|\._[^/]*|\.[^/]*\.crc|[^/]*_\$folder\$))"
+)
 
 
 def delivery_of(raw_key: str) -> tuple[date, int]:
     year, month, day, hour = map(int, HOUR.match(raw_key).groups())
     return date(year, month, day), hour
+
+
+def is_left_behind(raw_key: str) -> bool:
+    return LEFT_BEHIND.fullmatch(raw_key) is not None
+
+
+def strays_of(raw: Mapping[str, bytes], partition: date) -> list[str]:
+    """Objects of a day that lie in none of its hour folders."""
+    strays = []
+    for raw_key in sorted(raw):
+        place = PLACE.match(raw_key)
+        if place and not HOUR.match(raw_key) and not is_left_behind(raw_key):
+            year, month, day = (int(number) for number in place.groups() if number)
+            strays += [raw_key] if (year, month, day) == (partition.year, partition.month, partition.day) else []
+    return strays
 
 
 def out_of_range(event_date: date, first: date, delivered: date) -> bool:
@@ -437,6 +458,7 @@ class Deliveries:
     items: list[Item] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)  # of the own day
     objects: int = 0
+    skipped: int = 0
 
 
 @dataclass
@@ -469,6 +491,8 @@ class Oracle:
             "quarantined_records": len(records),
             "objects": found.objects,
             "unreadable": len(found.unreadable),
+            "skipped": found.skipped,
+            "strays": len(strays_of(self.raw, partition)),
             "text_bytes_read": sum(len(item.raw) for item in own),
             "text_bytes_quarantined": sum(len(item.raw) for item in quarantined),
             "unreadable_bytes": sum(len(self.raw[raw_key]) for raw_key in found.unreadable),
@@ -481,6 +505,9 @@ class Oracle:
         for raw_key in sorted(in_hours, key=lambda k: (delivery_of(k), k)):
             delivered, hour = delivery_of(raw_key)
             if delivered != partition and not (delivered == partition + DAY and hour < self.grace):
+                continue
+            if is_left_behind(raw_key):
+                found.skipped += 1
                 continue
             found.objects += 1
             data, is_whole = open_object(self.raw[raw_key], self.limit)

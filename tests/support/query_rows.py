@@ -25,7 +25,7 @@ from audit_pipeline.query import QueryLimits
 from audit_pipeline.settings import QuerySettings
 from audit_pipeline.store.layout import data_path
 from audit_pipeline.transform.parquet import write_rows
-from tests.support.lake import DAY0, DAY1, DAY2, DAY3, DAY4, Lake, Record, entity, event, key, obj
+from tests.support.lake import DAY0, DAY1, DAY2, DAY3, DAY4, Lake, Record, entity, event, key, obj, publish
 
 #: The dates of events, and the partitions that run.
 DAYS: Final = (DAY1, DAY2, DAY3, DAY4)
@@ -166,6 +166,7 @@ def write_day(lake: Lake, day: date, source: str, rows: pa.Table) -> None:
     path = lake.path / data_path(day, day, source)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_rows([pa.Table.from_arrays(columns, schema=ROW_SCHEMA)], lambda _: pa.OSFile(str(path), "wb"))
+    publish(lake, day)
 
 
 # -- strategies

@@ -19,9 +19,9 @@ def read(lake: Lake, data: str | bytes, *, hour: int = 10) -> Record:
     return lake.manifest()["events"]
 
 
-def objects(read: int = 0, *, unreadable: int = 0) -> Record:
+def objects(read: int = 0, *, unreadable: int = 0, skipped: int = 0, strays: int = 0) -> Record:
     """What a manifest counts of objects."""
-    return {"read": read, "unreadable": unreadable}
+    return {"read": read, "unreadable": unreadable, "skipped": skipped, "strays": strays}
 
 
 def lines(*texts: str) -> str:

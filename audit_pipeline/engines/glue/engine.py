@@ -31,14 +31,15 @@ from audit_pipeline.engines.glue.log import JobLog
 from audit_pipeline.engines.glue.progress import read_progress
 from audit_pipeline.engines.glue.runs import JobRun, JobRuns
 from audit_pipeline.engines.glue.sizing import workers_for
-from audit_pipeline.engines.plan import list_inputs, refuse_vanished
+from audit_pipeline.engines.plan import refuse_vanished
 from audit_pipeline.errors import GlueJobError
 from audit_pipeline.retrying import growing
 from audit_pipeline.settings import Settings
 from audit_pipeline.store.changes import fingerprint
 from audit_pipeline.store.lake import read_lake_settings
 from audit_pipeline.store.manifest import Manifest, read_manifest
-from audit_pipeline.store.objects import ObjectInfo, Store, open_store
+from audit_pipeline.store.objects import Store, open_store
+from audit_pipeline.store.raw import Inventory, take_inventory
 
 __all__ = ["GlueEngine"]
 
@@ -70,7 +71,9 @@ class GlueEngine:
         may be waiting for it.
         """
         lake = open_store(settings.lake_url, create=True)
-        inputs = _list_inputs(settings, lake, partition)
+        inventory = _take_inventory(settings, lake, partition)
+        inventory.log()
+        inputs = inventory.inputs
         if not accept_vanished_raw:  # the job would refuse too, minutes later
             refuse_vanished(read_manifest(lake, partition), inputs)
         request = JobRequest.of(
@@ -134,10 +137,10 @@ class _EndedError(Exception):
     """The job run has ended by itself, without success."""
 
 
-def _list_inputs(settings: Settings, lake: Store, partition: date) -> list[ObjectInfo]:
+def _take_inventory(settings: Settings, lake: Store, partition: date) -> Inventory:
     agreed = read_lake_settings(lake)
     grace_hours = settings.grace_hours if agreed is None else agreed.grace_hours
-    return list_inputs(open_store(settings.raw_url), partition, grace_hours)
+    return take_inventory(open_store(settings.raw_url), partition, grace_hours)
 
 
 def _relay(line: str, progress: Progress) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from pyspark import TaskContext
 
-from audit_pipeline.engines.existing_files import ExistingFile, ExistingRun
+from audit_pipeline.engines.existing_files import ExistingFile, existing_runs
 from audit_pipeline.engines.spark.cutting import Unit
 from audit_pipeline.engines.spark.shuffle_records import join_parts, outcome, read_table
 from audit_pipeline.engines.spill import scratch_folder
@@ -65,8 +65,7 @@ class Writing:
         unit = self.units[number]
         streams: list[Iterator[SortedBatch]] = [_sorted_batches(records, unit)]
         if ids := self.existing.get(number):
-            files = (file for file in self.existing_files if file.table_partition == unit.table_partition)
-            streams += [batches_of(ExistingRun(lake, file, ids)) for file in files]
+            streams += map(batches_of, existing_runs(lake, self.existing_files, unit.table_partition, ids))
         blocks = merge_batches(heapq.merge(*streams, key=itemgetter(0)))
         written = write_blocks(unit.table_partition, blocks, self.clashes, folder / f"{number:06}")
         return Written([self._put(lake, file) for file in written.files], written.dedup)

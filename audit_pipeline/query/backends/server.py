@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from audit_pipeline.catalog.files import table_files
+from audit_pipeline.catalog.files import listed_sources
 from audit_pipeline.catalog.results import Result, SqlServer
 from audit_pipeline.query.errors import InvalidQueryError
 from audit_pipeline.query.sql import Dialect, Statement
@@ -34,7 +34,7 @@ class _ServerBackend:
     def reader(self, days: Sequence[date], sources: Collection[str] | None) -> "_Reader":
         if sources is None:
             # Athena's injected projection needs them by name
-            sources = {file.source for file in table_files(self._lake, days)}
+            sources = listed_sources(self._lake, days)
         if len(sources) > _MAX_SOURCES:
             raise InvalidQueryError("sources", f"may be at most {_MAX_SOURCES} in one statement, not {len(sources)}")
         return _Reader(self._server, self.dialect, sorted(set(sources)))

@@ -18,7 +18,6 @@ from audit_pipeline.engines.glue import runs as runs_module
 from audit_pipeline.engines.glue.arguments import JobRequest
 from audit_pipeline.engines.glue.engine import GlueEngine
 from audit_pipeline.engines.glue.sizing import RAW_BYTES_PER_WORKER, Workers, workers_for
-from audit_pipeline.engines.plan import list_inputs
 from audit_pipeline.errors import GlueJobError, RawVanishedError, SettingsError
 from audit_pipeline.orchestration.build import build_defs
 from audit_pipeline.orchestration.engines import GlueJobResource
@@ -28,6 +27,7 @@ from audit_pipeline.settings import Settings
 from audit_pipeline.store.changes import fingerprint
 from audit_pipeline.store.manifest import Manifest, read_manifest
 from audit_pipeline.store.objects import open_store
+from audit_pipeline.store.raw import list_inputs
 from tests.servers.glue_jobs import GROUP, JOB, SCRIPT, GlueJobs
 from tests.servers.json_http import Refused
 from tests.support.dagster_harness import Deployment, failure_text

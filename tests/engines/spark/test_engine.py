@@ -277,14 +277,14 @@ def test_a_task_that_dies_each_time_ends_the_run_and_the_table_is_as_it_was(
 
 def test_raw_that_changes_under_the_run_is_told_as_such(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     lake.write(key(DAY1), zipped(event("e1")))
-    list_inputs = run.list_inputs
+    list_inputs = run.take_inventory
 
     def list_and_change(*arguments: Any) -> Any:
         listed = list_inputs(*arguments)
         lake.write(key(DAY1), zipped(event("another")))
         return listed
 
-    monkeypatch.setattr(run, "list_inputs", list_and_change)
+    monkeypatch.setattr(run, "take_inventory", list_and_change)
     with pytest.raises(RawChangedError, match="hour=10/a changed or vanished while it was read: run the partition ag"):
         lake.run()
     assert lake.files("auditlog_parquet") == {}

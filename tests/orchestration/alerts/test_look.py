@@ -399,7 +399,7 @@ def test_a_failed_run_of_one_asset_recovers_with_that_asset(watch: Watch, monkey
         raise StoreError("the store is away")
 
     with monkeypatch.context() as patched:
-        patched.setattr(days, "list_inputs", fail)
+        patched.setattr(days, "take_inventory", fail)
         watch.instance.run("2026-05-01", assets=[RAW])
     assert said(watch.tick()) == [("open", "error", "failed_run", "2026-05-01")]
     watch.instance.run("2026-05-01", assets=[RAW])
@@ -413,7 +413,7 @@ def test_a_failed_run_of_one_asset_and_then_of_all_recovers_with_the_table(
         raise StoreError("the store is away")
 
     with monkeypatch.context() as patched:
-        patched.setattr(days, "list_inputs", fail)
+        patched.setattr(days, "take_inventory", fail)
         watch.instance.run("2026-05-01", assets=[RAW])
         watch.instance.run("2026-05-01")
     assert said(watch.tick()) == [("open", "error", "failed_run", "2026-05-01")]
