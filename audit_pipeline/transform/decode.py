@@ -115,7 +115,7 @@ class _Pending:
     """Events of several windows, which become one table: a table of few rows costs as much as one of many."""
 
     events: list[Event] = field(default_factory=list)
-    extras: list[Extras] = field(default_factory=list)
+    extras: Extras = field(default_factory=list)
     times: list[npt.NDArray[np.int64]] = field(default_factory=list)
     sequences: list[npt.NDArray[np.uint64]] = field(default_factory=list)
     size: int = 0
@@ -155,7 +155,7 @@ class _Decoder:
     def keep(
         self,
         events: list[Event],
-        extras: list[Extras],
+        extras: Extras,
         times: npt.NDArray[np.int64],
         sequences: npt.NDArray[np.uint64],
         size: int,
@@ -256,10 +256,13 @@ class _ObjectDecoder:
         self._sequence += len(events)
         self._into.counts.read += len(events)
         sizes = text_sizes(text)
+        counts = [len(event.detail.entities) for event in events]
+        extras = extras or [None] * sum(counts)
         if not (first == last and self._owned.owns(first)):
             owned = np.fromiter(map(self._owned.owns, days.tolist()), np.bool_, len(events))
             self._into.counts.deferred += int(len(events) - owned.sum())
-            events, extras = list(compress(events, owned)), list(compress(extras, owned))
+            extras = list(compress(extras, np.repeat(owned, counts)))
+            events = list(compress(events, owned))
             times, sequences, sizes = times[owned], sequences[owned], sizes[owned]
         self._into.counts.text_bytes += int(sizes.sum())
         self._into.keep(events, extras, times, sequences, len(text))

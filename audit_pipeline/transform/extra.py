@@ -7,6 +7,8 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Raw
 
+from audit_pipeline.transform.memo import Memo
+
 __all__ = ["Place", "extra_text", "unknown_members"]
 
 #: The objects of an event that may hold unknown members, in the order in which Extra names them.
@@ -20,6 +22,9 @@ _KNOWN: Final[Mapping[Place, frozenset[str]]] = {
     "entity": frozenset({"id", "name"}),
     "parent": frozenset({"id", "name", "type"}),
 }
+
+#: Objects of more bytes have their keys looked at each time, so that what is remembered is bounded.
+_REMEMBERED_BYTES: Final = 16 << 10
 
 _STRING_DECODER = msgspec.json.Decoder(str)
 _SPACE = re.compile(rb"[ \t\r\n]*")
@@ -39,14 +44,35 @@ def unknown_members(place: Place, members: Mapping[str, Raw], text: bytes | Raw)
 
     ``members`` are the object's, by decoded key; ``text`` is the object as delivered, which is JSON.
     """
-    known = _KNOWN[place]
-    if known.issuperset(members):
+    if _KNOWN[place].issuperset(members):
         return b""
-    if _is_compact(members, text):
-        pairs = [b'"%s":%s' % (key.encode(), value) for key, value in members.items() if key not in known]
-    else:
-        pairs = _unknown_pairs(bytes(text), known)
-    return b'"%s":{%s}' % (place.encode(), b",".join(pairs))
+    keys = (place, tuple(members))
+    shape = _shapes[keys] if len(text) <= _REMEMBERED_BYTES else _Shape(keys)
+    if len(text) != shape.shortest + sum(map(len, members.values())):
+        return b'"%s":{%s}' % (place.encode(), b",".join(_unknown_pairs(bytes(text), _KNOWN[place])))
+    parts: list[bytes | Raw] = []
+    for key, before in shape.unknown:
+        parts += (before, members[key])
+    return b"".join([*parts, b"}"])
+
+
+class _Shape:
+    """What the keys of an object say: nearly all objects of a stream have the same few sequences of them.
+
+    ``shortest`` is the length of the object without its values where its keys are ASCII without escapes and do not
+    repeat, and no white space is around keys and values: whatever of these it had would make it longer.
+    ``unknown`` are the keys of Extra, with what stands before their values there.
+    """
+
+    def __init__(self, place_and_keys: tuple[Place, tuple[str, ...]]) -> None:
+        place, keys = place_and_keys
+        self.shortest = 1 + sum(map(len, keys)) + len('"":,') * len(keys)
+        unknown = [key for key in keys if key not in _KNOWN[place]]
+        starts = [b'"%s":{' % place.encode(), *[b","] * (len(unknown) - 1)]
+        self.unknown = [(key, b'%s"%s":' % (start, key.encode())) for key, start in zip(unknown, starts, strict=True)]
+
+
+_shapes = Memo(_Shape, 1_000)
 
 
 def _unknown_pairs(text: bytes, known: Collection[str]) -> list[bytes]:
@@ -58,15 +84,6 @@ def _unknown_pairs(text: bytes, known: Collection[str]) -> list[bytes]:
             last.pop(key, None)
             last[key] = written + b":" + value
     return list(last.values())
-
-
-def _is_compact(members: Mapping[str, Raw], text: bytes | Raw) -> bool:
-    """Whether the keys are ASCII without escapes and do not repeat, and no white space is around keys and values.
-
-    The text is as long as it must be at least; whatever of these it had would make it longer.
-    """
-    shortest = 1 + sum(map(len, members)) + sum(map(len, members.values())) + len('"":,') * len(members)
-    return len(text) == shortest
 
 
 def _pairs(text: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -6,7 +6,9 @@ enough for the processor's cache, and the structs are not tracked by the garbage
 """
 
 import re
+from collections.abc import Mapping
 from functools import cache
+from itertools import chain, islice, repeat
 from types import GenericAlias
 from typing import Annotated, Any, Final, cast
 
@@ -27,8 +29,11 @@ _NULL: Final = Raw(b"null")
 _Text = str | Annotated[int, Meta(ge=1)]
 _NonEmpty = Annotated[str, Meta(min_length=1)]
 
-#: The column Extra of one event: of each of its changes, or one for all of them.
-Extras = list[bytes | None] | bytes | None
+#: The column Extra, of each change of some events.
+Extras = list[bytes | None]
+
+#: Places that may be null.
+_OPTIONAL: Final = frozenset[Place]({"actor", "parent"})
 
 
 class Entity(Struct, gc=False, kw_only=True):
@@ -78,42 +83,13 @@ class Event(Struct, gc=False, kw_only=True):
     region: _Text | None = None
 
 
-class _Details(Struct, gc=False):
-    detail: Raw
-
-
-class _ChangeParts(Struct, gc=False):
-    entity: Raw
-    parent: Raw = _NULL
-
-
-class _DetailParts(Struct, gc=False):
-    entities: list[_ChangeParts]
-    actor: Raw = _NULL
-
-
-class _Parts(Struct, gc=False):
-    detail: _DetailParts
-
-
-class _DetailChanges(Struct, gc=False):
-    entities: list[Raw]
-
-
-class _Changes(Struct, gc=False):
-    detail: _DetailChanges
-
-
-_DETAILS = msgspec.json.Decoder(_Details)
-_PARTS = msgspec.json.Decoder(_Parts)
-_CHANGES = msgspec.json.Decoder(_Changes)
 _MEMBERS = msgspec.json.Decoder(dict[str, Raw])
 _TEXTS = msgspec.json.Decoder(Raw)
 
 #: msgspec's message about a member that a struct does not have; a test holds msgspec to it.
 _UNKNOWN = re.compile(
-    r"Object contains unknown field .* - at `\$\[\d+\]\.detail(?P<detail>\.(?P<actor>actor)|\.entities\[\d+\]"
-    r"(?P<change>\.(?P<entity>entity)|\.(?P<parent>parent))?)?`",
+    r"Object contains unknown field .* - at `\$(\[\d+\])?(\.detail)?"
+    r"(?P<change>\.entities\[\d+\])?(\.(?P<inner>actor|entity|parent))?`",
     re.DOTALL,
 )
 
@@ -129,12 +105,14 @@ class FastReader:
     def __init__(self) -> None:
         self._places: frozenset[Place] = frozenset()
 
-    def read(self, window: bytes | memoryview) -> tuple[list[Event], list[Extras]] | None:
-        """The events of a window of valid UTF-8, and Extra of each; None where the window holds anything else."""
+    def read(self, window: bytes | memoryview) -> tuple[list[Event], Extras | None] | None:
+        """The events of a window of valid UTF-8, and Extra of all their changes, or None where it is NULL in all.
+
+        None where the window holds anything else.
+        """
         while True:
             try:
-                events = _decoder(self._places).decode_lines(window)
-                return events, _extras(window, self._places, len(events))
+                return _decoder_for(self._places).decode(window)
             except msgspec.ValidationError as error:
                 place = _place_of_unknown(error)
                 if place is None:
@@ -148,67 +126,104 @@ def _place_of_unknown(error: msgspec.ValidationError) -> Place | None:
     found = _UNKNOWN.fullmatch(str(error))
     if found is None:
         return None
-    if found["detail"] is None:
-        return "detail"
-    if found["actor"]:
-        return "actor"
-    if found["change"] is None:
-        return "change"
-    return "entity" if found["entity"] else "parent"
+    return cast(Place, found["inner"] or ("change" if found["change"] else "detail"))
 
 
-@cache
-def _decoder(places: frozenset[Place]) -> "msgspec.json.Decoder[Event]":
-    """It refuses unknown members everywhere but in these places."""
+class _Decoder:
+    """Decodes events that may have unknown members in these places, and has an error for those in other places.
 
-    def struct(place: Place, base: type[Any], **fields: Any) -> Any:
-        members = [(name, *given) for name, given in fields.items()]
+    What may have some is first left as text, for there its members are still to be seen.
+    """
+
+    def __init__(self, places: frozenset[Place]) -> None:
+        self._places = places
+        structs: dict[Place, Any] = {"actor": Actor, "entity": Entity, "parent": Parent}
+        for place, struct in structs.items():
+            structs[place] = self._struct(place, struct)
+        structs["change"] = self._struct(
+            "change", Change, entity=self._member("entity", structs), parent=self._member("parent", structs, None)
+        )
+        entities: Any = Annotated[GenericAlias(list, self._member("change", structs)), Meta(min_length=1)]
+        structs["detail"] = self._struct(
+            "detail", Detail, entities=(entities,), actor=self._member("actor", structs, None)
+        )
+        event = defstruct(
+            "Event", [("detail", *self._member("detail", structs))], bases=(Event,), gc=False, kw_only=True
+        )
+        self._events: msgspec.json.Decoder[Event] = msgspec.json.Decoder(event)
+        self._inner = {place: msgspec.json.Decoder(structs[place]).decode for place in places}
+
+    def _struct(self, place: Place, base: type[Any], **members: Any) -> Any:
         return defstruct(
-            base.__name__, members, bases=(base,), gc=False, kw_only=True, forbid_unknown_fields=place not in places
+            base.__name__,
+            [(name, *member) for name, member in members.items()],
+            bases=(base,),
+            gc=False,
+            kw_only=True,
+            forbid_unknown_fields=place not in self._places,
         )
 
-    actor, entity, parent = struct("actor", Actor), struct("entity", Entity), struct("parent", Parent)
-    change = struct("change", Change, entity=(entity,), parent=(parent | None, None))
-    entities: Any = Annotated[GenericAlias(list, (change,)), Meta(min_length=1)]
-    detail = struct("detail", Detail, entities=(entities,), actor=(actor | None, None))
-    event = defstruct("Event", [("detail", detail)], bases=(Event,), gc=False, kw_only=True)
-    return msgspec.json.Decoder(cast(type[Event], event))
+    def _member(self, place: Place, structs: Mapping[Place, Any], *default: None) -> tuple[Any, ...]:
+        """Type and default of the member that holds this object."""
+        if place in self._places:
+            return (Raw, *(_NULL for _ in default))
+        return (structs[place] | None, None) if default else (structs[place],)
+
+    def decode(self, window: bytes | memoryview) -> tuple[list[Event], Extras | None]:
+        events = self._events.decode_lines(window)
+        return events, self._complete(events) if self._places else None
+
+    def _complete(self, events: list[Event]) -> Extras:
+        """Decode what was left as text, one place after the other; returns Extra of all changes."""
+        of_events: list[list[bytes]] = []
+        if "detail" in self._places:
+            unknown, details = self._take("detail", [event.detail for event in events])
+            of_events.append(unknown)
+            for event, detail in zip(events, details, strict=True):
+                event.detail = detail
+        details = [event.detail for event in events]
+        if "actor" in self._places:
+            unknown, actors = self._take("actor", [detail.actor for detail in details])
+            of_events.append(unknown)
+            for detail, actor in zip(details, actors, strict=True):
+                detail.actor = actor
+        counts = [len(detail.entities) for detail in details]
+        columns = [list(chain.from_iterable(map(repeat, column, counts))) for column in of_events]
+        changes = list(chain.from_iterable(detail.entities for detail in details))
+        if "change" in self._places:
+            unknown, changes = self._take("change", changes)
+            columns.append(unknown)
+            rest = iter(changes)
+            for detail, count in zip(details, counts, strict=True):
+                detail.entities = list(islice(rest, count))
+        if "entity" in self._places:
+            unknown, entities = self._take("entity", [change.entity for change in changes])
+            columns.append(unknown)
+            for change, entity in zip(changes, entities, strict=True):
+                change.entity = entity
+        if "parent" in self._places:
+            unknown, parents = self._take("parent", [change.parent for change in changes])
+            columns.append(unknown)
+            for change, parent in zip(changes, parents, strict=True):
+                change.parent = parent
+        return list(map(extra_text, zip(*columns, strict=True)))
+
+    def _take(self, place: Place, texts: list[Any]) -> tuple[list[bytes], list[Any]]:
+        """The unknown members of these objects of a place, and their structs."""
+        decode = self._inner[place]
+        if place in _OPTIONAL and any(map(_is_null, texts)):
+            return (
+                [b"" if _is_null(text) else unknown_members(place, _MEMBERS.decode(text), text) for text in texts],
+                [None if _is_null(text) else decode(text) for text in texts],
+            )
+        return list(map(unknown_members, repeat(place), map(_MEMBERS.decode, texts), texts)), list(map(decode, texts))
 
 
-def _extras(window: bytes | memoryview, places: frozenset[Place], events: int) -> list[Extras]:
-    """Extra of the events of a window, which has unknown members in these places alone."""
-    if not places:
-        return [None] * events
-    details = _DETAILS.decode_lines(window) if "detail" in places else [None] * events
-    parts = _PARTS.decode_lines(window) if places & {"actor", "entity", "parent"} else [None] * events
-    changes = _CHANGES.decode_lines(window) if "change" in places else [None] * events
-    return [_extras_of_event(places, *one) for one in zip(details, parts, changes, strict=True)]
+def _is_null(text: Raw) -> bool:
+    return len(text) == len(b"null") and bytes(text) == b"null"
 
 
-def _extras_of_event(
-    places: frozenset[Place], whole: _Details | None, parts: _Parts | None, changes: _Changes | None
-) -> Extras:
-    of_event = [_unknown("detail", whole.detail)] if whole else []
-    if parts and "actor" in places:
-        of_event.append(_unknown("actor", parts.detail.actor))
-    columns = []
-    if changes:
-        columns.append([_unknown("change", change) for change in changes.detail.entities])
-    if parts and "entity" in places:
-        columns.append([_unknown("entity", change.entity) for change in parts.detail.entities])
-    if parts and "parent" in places:
-        columns.append([_unknown("parent", change.parent) for change in parts.detail.entities])
-    if columns:
-        return [extra_text([*of_event, *of_change]) for of_change in zip(*columns, strict=True)]
-    return extra_text(of_event)
-
-
-def _unknown(place: Place, text: Raw) -> bytes:
-    return (
-        b""
-        if len(text) == len(_NULL) and bytes(text) == b"null"
-        else unknown_members(place, _MEMBERS.decode(text), text)
-    )
+_decoder_for = cache(_Decoder)
 
 
 def text_sizes(window: bytes | memoryview) -> npt.NDArray[np.int64]:

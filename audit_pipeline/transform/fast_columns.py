@@ -23,9 +23,12 @@ _actor_types = Memo(actor_type)
 
 
 def to_table(
-    events: list[Event], extras: list[Extras], times: npt.NDArray[np.int64], sequences: npt.NDArray[np.uint64]
+    events: list[Event], extras: Extras, times: npt.NDArray[np.int64], sequences: npt.NDArray[np.uint64]
 ) -> pa.Table:
-    """Rows of :data:`DECODED_SCHEMA`, one an entity change; ``times`` (ms) and ``sequences`` are the events'."""
+    """Rows of :data:`DECODED_SCHEMA`, one an entity change.
+
+    ``times`` (ms) and ``sequences`` are the events', ``extras`` those of their changes.
+    """
     details = [event.detail for event in events]
     entities = [detail.entities for detail in details]
     counts = np.fromiter(map(len, entities), np.int64, len(entities))
@@ -38,7 +41,7 @@ def to_table(
     columns |= _change_columns(changes)
     first = np.repeat(np.cumsum(counts) - counts, counts)
     columns["EntityIndex"] = pa.array(np.arange(len(changes)) - first, pa.int32())
-    columns["Extra"] = _extra_column(extras, entities)
+    columns["Extra"] = pa.array(extras, pa.binary()).view(pa.string())
     columns["bad"] = pa.nulls(len(changes), pa.binary())
     return pa.table([columns[name] for name in DECODED_SCHEMA.names], schema=DECODED_SCHEMA)
 
@@ -79,16 +82,6 @@ def _change_columns(changes: list[Change]) -> dict[str, pa.Array]:
         "Before": _as_written([change.before for change in changes]),
         "After": _as_written([change.after for change in changes]),
     }
-
-
-def _extra_column(extras: list[Extras], entities: list[list[Change]]) -> pa.Array:
-    texts: list[bytes | None] = []
-    for extra, changes in zip(extras, entities, strict=True):
-        if isinstance(extra, list):
-            texts += extra
-        else:
-            texts += [extra] * len(changes)
-    return pa.array(texts, pa.binary()).view(pa.string())
 
 
 def _texts(values: list[str | int | None]) -> pa.Array:

@@ -479,7 +479,7 @@ def test_where_no_file_of_the_quarantine_can_be_read_the_table_is_still_queried(
     for day in (DAY1, DAY2):
         put(lake, f"{QUARANTINE}/dt={day}/{day}.parquet", b"junk")
     assert by_sql(lake) == IDS
-    with pytest.raises(QueryError, match="no file can be read"):
+    with pytest.raises(QueryError, match=f"{QUARANTINE}/dt={DAY1}/{DAY1}.parquet.* too small to be a Parquet file"):
         by_sql_of_the_quarantine(lake)
 
 

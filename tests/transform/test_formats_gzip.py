@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.lake import DAY1, Lake, event, ids, key, reasons, zipped
-from tests.support.rules import BOM, only, read
+from tests.support.rules import BOM, objects, only, read
 
 
 def test_gzip_and_plain_json_are_told_by_the_first_bytes_not_by_the_name(lake: Lake) -> None:
@@ -25,13 +25,13 @@ def test_several_gzip_members_are_one_stream(lake: Lake) -> None:
     text = event("a") + event("b") + event("c")
     pieces = [text[:10], text[10:200], "", text[200:]]
     assert read(lake, b"".join(map(zipped, pieces)))["kept"] == 3
-    assert lake.manifest()["objects"] == {"read": 1, "unreadable": 0}
+    assert lake.manifest()["objects"] == objects(1)
 
 
 @pytest.mark.parametrize("data", [b"", zipped(""), zipped("") * 2, b" \n\r\t\n", BOM.encode(), zipped(BOM + "\n")])
 def test_an_empty_object_holds_nothing(lake: Lake, data: bytes) -> None:
     assert read(lake, data)["read"] == 0
-    assert lake.manifest()["objects"] == {"read": 1, "unreadable": 0}
+    assert lake.manifest()["objects"] == objects(1)
     assert lake.quarantine() == []
 
 
@@ -66,7 +66,7 @@ def test_the_rest_of_a_cut_stream_with_the_text_it_cuts_off_is_one_record(lake: 
         "Source": None,
         "Raw": cut,
     }
-    assert lake.manifest()["objects"] == {"read": 1, "unreadable": 1}
+    assert lake.manifest()["objects"] == objects(1, unreadable=1)
 
 
 def test_a_text_that_is_whole_where_the_stream_ends_is_used(lake: Lake) -> None:
@@ -128,7 +128,7 @@ def test_of_a_corrupt_member_and_of_what_follows_nothing_is_used(lake: Lake, cor
     assert ids(lake.rows()) == ["a"]
     assert counts["read"] == 1
     assert [(r["Reason"], r["Raw"]) for r in lake.quarantine()] == [("unreadable_object", data)]
-    assert lake.manifest()["objects"] == {"read": 1, "unreadable": 1}
+    assert lake.manifest()["objects"] == objects(1, unreadable=1)
 
 
 @pytest.mark.parametrize("corrupt", CORRUPTED)
@@ -165,7 +165,7 @@ def test_one_damaged_object_does_not_touch_the_others(lake: Lake) -> None:
     lake.write(key(DAY1, 1, "d"), event("d"))
     lake.run()
     assert ids(lake.rows()) == ["a", "c", "d"]
-    assert lake.manifest()["objects"] == {"read": 4, "unreadable": 2}
+    assert lake.manifest()["objects"] == objects(4, unreadable=2)
 
 
 def test_a_gzip_object_is_checked_against_its_own_checksum() -> None:

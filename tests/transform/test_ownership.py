@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from tests.support.lake import DAY0, DAY1, DAY2, DAY3, DAY4, DAY5, ENTITY, Lake, event, ids, key, reasons, zipped
-from tests.support.rules import lines, read
+from tests.support.rules import lines, objects, read
 
 #: Each test with a lake.
 ON_EVERY_ENGINE = True
@@ -123,10 +123,10 @@ def test_an_unreadable_object_belongs_to_its_delivery_day_and_its_events_to_thei
     lake.write(key(DAY2, 0), whole[:-1])
     lake.run(DAY1)
     assert ids(lake.rows(DAY1)) == ["e1"]
-    assert lake.manifest(DAY1)["objects"] == {"read": 1, "unreadable": 0}
+    assert lake.manifest(DAY1)["objects"] == objects(1)
     assert lake.quarantine(DAY1) == []
     lake.run(DAY2)
-    assert lake.manifest(DAY2)["objects"] == {"read": 1, "unreadable": 1}
+    assert lake.manifest(DAY2)["objects"] == objects(1, unreadable=1)
     assert reasons(lake.quarantine(DAY2)) == ["unreadable_object"]
 
 
