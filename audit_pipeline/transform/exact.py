@@ -213,7 +213,7 @@ def _object_or_none(value: Raw | None, path: str) -> dict[str, Raw]:
 
 
 def _unknown(place: Place, fields: Mapping[str, Raw], value: Raw | None) -> bytes:
-    return b"" if value is None or not fields else unknown_members(place, fields, value)
+    return b"" if value is None or not fields else unknown_members(place, value, fields)
 
 
 def _string(value: Raw | None) -> str | None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import chain, repeat
 from typing import Final, Literal
 
 import msgspec
@@ -39,21 +40,22 @@ def extra_text(parts: Iterable[bytes]) -> bytes | None:
     return b"{%s}" % text if text else None
 
 
-def unknown_members(place: Place, members: Mapping[str, Raw], text: bytes | Raw) -> bytes:
+def unknown_members(place: Place, text: bytes | Raw, members: Mapping[str, Raw]) -> bytes:
     """``"place":{…}`` with those members of a JSON object that no column takes; empty where there are none.
 
-    ``members`` are the object's, by decoded key; ``text`` is the object as delivered, which is JSON.
+    ``text`` is the object as delivered, which is JSON; ``members`` are its own, by decoded key.
     """
-    if _KNOWN[place].issuperset(members):
-        return b""
     keys = (place, tuple(members))
     shape = _shapes[keys] if len(text) <= _REMEMBERED_BYTES else _Shape(keys)
+    unknown = shape.unknown
+    if not unknown:
+        return b""
     if len(text) != shape.shortest + sum(map(len, members.values())):
-        return b'"%s":{%s}' % (place.encode(), b",".join(_unknown_pairs(bytes(text), _KNOWN[place])))
-    parts: list[bytes | Raw] = []
-    for key, before in shape.unknown:
-        parts += (before, members[key])
-    return b"".join([*parts, b"}"])
+        return b'"%b":{%b}' % (place.encode(), b",".join(_unknown_pairs(bytes(text), _KNOWN[place])))
+    if len(unknown) == 1:
+        key, before = unknown[0]
+        return b"%b%b}" % (before, members[key])
+    return b"%b}" % b"".join([b"%b%b" % (before, members[key]) for key, before in unknown])
 
 
 class _Shape:
@@ -68,8 +70,8 @@ class _Shape:
         place, keys = place_and_keys
         self.shortest = 1 + sum(map(len, keys)) + len('"":,') * len(keys)
         unknown = [key for key in keys if key not in _KNOWN[place]]
-        starts = [b'"%s":{' % place.encode(), *[b","] * (len(unknown) - 1)]
-        self.unknown = [(key, b'%s"%s":' % (start, key.encode())) for key, start in zip(unknown, starts, strict=True)]
+        starts = chain([b'"%b":{' % place.encode()], repeat(b","))
+        self.unknown = [(key, b'%b"%b":' % (start, key.encode())) for key, start in zip(unknown, starts, strict=False)]
 
 
 _shapes = Memo(_Shape, 1_000)

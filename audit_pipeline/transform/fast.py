@@ -206,6 +206,8 @@ class _Decoder:
             columns.append(unknown)
             for change, parent in zip(changes, parents, strict=True):
                 change.parent = parent
+        if len(columns) == 1:
+            return [b"{%b}" % part if part else None for part in columns[0]]
         return list(map(extra_text, zip(*columns, strict=True)))
 
     def _take(self, place: Place, texts: list[Any]) -> tuple[list[bytes], list[Any]]:
@@ -213,10 +215,10 @@ class _Decoder:
         decode = self._inner[place]
         if place in _OPTIONAL and any(map(_is_null, texts)):
             return (
-                [b"" if _is_null(text) else unknown_members(place, _MEMBERS.decode(text), text) for text in texts],
+                [b"" if _is_null(text) else unknown_members(place, text, _MEMBERS.decode(text)) for text in texts],
                 [None if _is_null(text) else decode(text) for text in texts],
             )
-        return list(map(unknown_members, repeat(place), map(_MEMBERS.decode, texts), texts)), list(map(decode, texts))
+        return list(map(unknown_members, repeat(place), texts, map(_MEMBERS.decode, texts))), list(map(decode, texts))
 
 
 def _is_null(text: Raw) -> bool:
