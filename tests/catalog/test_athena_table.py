@@ -41,7 +41,7 @@ from tests.servers.glue_catalog import GlueServer, glue_server
 from tests.servers.s3 import S3Server, s3_server
 from tests.servers.trino import CATALOG, TrinoServer
 from tests.support.dagster_harness import DAYS, Deployment, Instance, failure_text, subprocess_environment
-from tests.support.lake import DAY1, DAY2, DAY3, Lake, event, key
+from tests.support.lake import DAY1, DAY2, DAY3, Lake, event, key, publish
 from tests.support.paths import RAW_EXAMPLES, REPOSITORY
 from tests.support.waiting import HANGS_SECONDS, wait_until
 
@@ -121,6 +121,7 @@ def test_a_file_of_several_parts_belongs_to_its_partition(lake: Lake) -> None:
     manifest = lake.run()
     folder = lake.path / "auditlog_parquet/dt=2026-05-01/source=shop"
     (folder / "2026-05-01.parquet").rename(folder / "2026-05-01-00000.parquet")
+    publish(lake, DAY1)
     with recording(lake) as server:
         assert look_up(server, lake, manifest).rows_owned == 1
 
