@@ -121,7 +121,7 @@ def test_a_lake_in_s3_is_read_and_nothing_else_there(
     for name, value in s3.environment().items():
         monkeypatch.setenv(name, value)
     local = shop.filled(Lake(tmp_path))
-    s3.upload("audit", "analytics", {**local.files("auditlog_parquet"), **local.files("auditlog_quarantine")})
+    s3.upload("audit", "analytics", local.files("."))
     s3.upload("audit", "elsewhere", {"secret.csv": b"a,b\nsecret,1\n"})
     settings = QuerySettings(lake_url="s3://audit/analytics", workers=1)
     assert run_sql(settings, CHANGES_OF_AN_ORDER).table["Id"].to_pylist() == ["e6", "e5", "e4", "e3", "e2", "e1"]
