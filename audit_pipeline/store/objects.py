@@ -263,11 +263,6 @@ class Store:
         return RawChangedError(f"{self.url_of(key)} changed or vanished while it was read: run the partition again")
 
     def _failure(self, verb: str, key: str, error: Exception) -> StoreError:
-        if "InvalidObjectState" in str(error):
-            return StoreError(
-                f"cannot {verb} {self.url_of(key)}: it is in an archive (a storage class of S3 Glacier). Restore the "
-                f"object, then run the day again"
-            )
         return StoreError(f"cannot {verb} {self.url_of(key)}: {in_one_line(error)}")
 
 
