@@ -11,7 +11,8 @@ from pathlib import Path
 from audit_pipeline.engines.plan import InputSplit, split_inputs
 from audit_pipeline.engines.spill import SpillFile, write_sorted_run, write_table
 from audit_pipeline.store.objects import ObjectInfo, open_store
-from audit_pipeline.transform.decode import Counts, RawObject, decode_batches
+from audit_pipeline.transform.decode import decode_batches
+from audit_pipeline.transform.decoded import Counts, RawObject
 from audit_pipeline.transform.duplicates import event_keys
 from audit_pipeline.transform.ownership import Scope
 

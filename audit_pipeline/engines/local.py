@@ -19,7 +19,7 @@ from audit_pipeline.engines.spill import read_tables
 from audit_pipeline.engines.writing import DataFile, Written, write_partitions
 from audit_pipeline.settings import Settings
 from audit_pipeline.store.manifest import Manifest
-from audit_pipeline.transform.decode import Counts
+from audit_pipeline.transform.decoded import Counts
 from audit_pipeline.transform.duplicates import DedupResult
 
 __all__ = ["LocalEngine"]

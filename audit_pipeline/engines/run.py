@@ -41,7 +41,7 @@ from audit_pipeline.store.manifest import (
 )
 from audit_pipeline.store.objects import ObjectInfo, Store, open_store
 from audit_pipeline.store.raw import Inventory, take_inventory
-from audit_pipeline.transform.decode import Counts
+from audit_pipeline.transform.decoded import Counts
 from audit_pipeline.transform.duplicates import DedupResult
 from audit_pipeline.transform.ownership import Scope
 

@@ -19,6 +19,7 @@ from audit_pipeline.epoch import DAY_MS
 from audit_pipeline.store.layout import delivery_hour_of
 from audit_pipeline.transform import nesting
 from audit_pipeline.transform.broken_text import why_not_json
+from audit_pipeline.transform.decoded import Counts, Decoded, RawObject
 from audit_pipeline.transform.documents import Document, is_blank_from, is_broken_utf8, split_documents
 from audit_pipeline.transform.exact import Exploded, explode
 from audit_pipeline.transform.fast import Event, Extras, FastReader, has_safe_sources, text_sizes
@@ -35,7 +36,7 @@ from audit_pipeline.transform.rows import (
 )
 from audit_pipeline.transform.times import parse_times
 
-__all__ = ["Counts", "Decoded", "RawObject", "decode", "decode_batches", "find_documents"]
+__all__ = ["decode", "decode_batches", "find_documents"]
 
 #: Bytes of text that are decoded at once: few, as a window with an error is read document by document. Where a window
 #: has too many brackets for the fast check of its depth, it is made smaller.
@@ -43,45 +44,6 @@ _WINDOW_BYTES: Final = 16 << 10
 #: Bytes of text whose events become one table, which fits the processor's cache.
 _TABLE_BYTES: Final = 512 << 10
 _EDGE: Final = re.compile(rb'\}[ \t\r\n]*\{"')
-
-
-@dataclass(frozen=True, slots=True)
-class RawObject:
-    """A raw object: its key relative to raw, its number among the run's objects in (hour, key) order, its bytes."""
-
-    key: str
-    number: int
-    data: bytes
-
-
-@dataclass(slots=True)
-class Counts:
-    """``read`` counts all documents; ``quarantined`` those that give no row, whatever else is delivered.
-
-    ``unreadable_bytes`` are of the objects as delivered, ``text_bytes`` of the documents that the run owns.
-    """
-
-    objects: int = 0
-    unreadable: int = 0
-    unreadable_bytes: int = 0
-    read: int = 0
-    deferred: int = 0
-    quarantined: int = 0
-    text_bytes: int = 0
-
-    def __iadd__(self, other: "Counts") -> "Counts":
-        for name in self.__slots__:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        return self
-
-
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """``rows`` of DECODED_SCHEMA and ``rejected`` of REJECTED_SCHEMA (both of :mod:`.rows`)."""
-
-    rows: pa.Table
-    rejected: pa.Table
-    counts: Counts
 
 
 def decode(objects: Iterable[RawObject], scope: Scope) -> Decoded:

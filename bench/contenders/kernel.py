@@ -4,7 +4,8 @@ import sys
 
 from audit_pipeline.store.objects import open_store
 from audit_pipeline.store.raw import list_inputs
-from audit_pipeline.transform.decode import RawObject, decode_batches
+from audit_pipeline.transform.decode import decode_batches
+from audit_pipeline.transform.decoded import RawObject
 from audit_pipeline.transform.ownership import Scope
 from bench.cases import DAY
 

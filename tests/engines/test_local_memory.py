@@ -18,7 +18,8 @@ from audit_pipeline.engines.decoding import SpillingDecoder
 from audit_pipeline.simulate import Firehose, Shares, simulate
 from audit_pipeline.store.objects import open_store
 from audit_pipeline.transform import merge
-from audit_pipeline.transform.decode import Decoded, RawObject, decode
+from audit_pipeline.transform.decode import decode
+from audit_pipeline.transform.decoded import Decoded, RawObject
 from audit_pipeline.transform.ownership import Scope
 from tests.support.lake import DAY1, Lake, Record, event, key
 from tests.support.paths import SUPPORT

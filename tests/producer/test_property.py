@@ -17,7 +17,8 @@ from audit_pipeline.producer import Actor, ActorType, AuditEvent, Entity, Entity
 from audit_pipeline.producer.claim_check import envelope
 from audit_pipeline.producer.encode import encode
 from audit_pipeline.producer.entries import Entry
-from audit_pipeline.transform.decode import RawObject, decode
+from audit_pipeline.transform.decode import decode
+from audit_pipeline.transform.decoded import RawObject
 from audit_pipeline.transform.ownership import Scope
 from tests.servers.event_bus import EventBus
 from tests.support.lanes import examples

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audit_pipeline.simulate import Shares, raw_objects
-from audit_pipeline.transform.decode import Decoded, RawObject, decode, find_documents
+from audit_pipeline.transform.decode import decode, find_documents
+from audit_pipeline.transform.decoded import Decoded, RawObject
 from audit_pipeline.transform.fast import FastReader
 from audit_pipeline.transform.ownership import Scope
 from tests.support.event_texts import deliveries

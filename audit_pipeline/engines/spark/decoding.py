@@ -13,7 +13,8 @@ from audit_pipeline.engines.spark.shuffle_records import Kind, ShuffleRecord
 from audit_pipeline.engines.spill import cut_to_batches
 from audit_pipeline.errors import AuditPipelineError
 from audit_pipeline.store.objects import open_store
-from audit_pipeline.transform.decode import Counts, Decoded, RawObject, decode_batches
+from audit_pipeline.transform.decode import decode_batches
+from audit_pipeline.transform.decoded import Counts, Decoded, RawObject
 from audit_pipeline.transform.duplicates import event_keys, hash_ids
 from audit_pipeline.transform.merge import sort_by_partition
 from audit_pipeline.transform.ownership import Scope

@@ -41,7 +41,7 @@ from audit_pipeline.engines.spill import TablePartition
 from audit_pipeline.engines.writing import DataFile, Written
 from audit_pipeline.store.layout import tasks_prefix
 from audit_pipeline.store.objects import Store
-from audit_pipeline.transform.decode import Counts
+from audit_pipeline.transform.decoded import Counts
 from audit_pipeline.transform.duplicates import DedupResult, EventKey
 
 __all__ = ["open_transform"]
